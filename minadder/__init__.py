@@ -1,0 +1,34 @@
+"""minadder: AdderNets, networks that measure ℓ1 distance instead of multiplying, from scratch on NumPy and Numba.
+
+>>> import minadder as ma
+>>> from minadder import nn
+>>> x = ma.tensor([[1.0, -2.0]], requires_grad=True)
+>>> loss = nn.AdderLinear(2, 3)(x).sum()
+>>> loss.backward()
+>>> x.grad.shape
+(1, 2)
+"""
+
+from minadder import data, models, nn, ops, optim
+from minadder.autograd import Function, is_grad_enabled, no_grad
+from minadder.gradcheck import GradcheckError, gradcheck
+from minadder.random import manual_seed
+from minadder.tensor import Tensor, tensor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Function",
+    "GradcheckError",
+    "Tensor",
+    "data",
+    "gradcheck",
+    "is_grad_enabled",
+    "manual_seed",
+    "models",
+    "nn",
+    "no_grad",
+    "ops",
+    "optim",
+    "tensor",
+]

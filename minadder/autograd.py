@@ -1,0 +1,252 @@
+"""Reverse-mode automatic differentiation: the graph that a forward pass records, and the pass back over it.
+
+A `Function` is one use of one operation. It computes an array from arrays, keeps what its derivative needs, and
+remembers where its inputs came from. `backward` starts at a result and hands each Function the gradient of the
+result with respect to that Function's output; the Function answers with the gradients with respect to its inputs
+(the chain rule).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from minadder.tensor import Tensor
+
+Array = npt.NDArray[Any]
+Gradients = Array | tuple[Array | None, ...] | None
+
+
+class GradMode(threading.local):
+    """Whether operations record the graph; each thread has its own answer."""
+
+    enabled = True
+
+
+_mode = GradMode()
+
+
+class no_grad(ContextDecorator):  # noqa: N801  (PyTorch's name)
+    """Record no graph inside: for evaluation, and for changing parameters in place.
+
+    A context manager and a decorator.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> w = ma.tensor([1.0], requires_grad=True)
+    >>> with ma.no_grad():
+    ...     y = w * 2
+    >>> y.requires_grad
+    False
+    """
+
+    def __init__(self) -> None:
+        self._outer: list[bool] = []
+
+    def __enter__(self) -> no_grad:
+        self._outer.append(_mode.enabled)
+        _mode.enabled = False
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _mode.enabled = self._outer.pop()
+
+
+def is_grad_enabled() -> bool:
+    """Return whether operations record the graph now: False inside `no_grad`."""
+    return _mode.enabled
+
+
+class Version:
+    """Counts the in-place changes of one block of memory; tensors that share the memory share the counter."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+_creation = itertools.count()
+
+
+class Function:
+    """One use of a differentiable operation: a node of the graph.
+
+    A subclass writes `forward` and `backward` side by side. `forward` takes the input arrays and the options and
+    returns the output array, which must own its memory or be a view of an input. It may put arrays that the
+    derivative needs into `self.saved`: inputs, outputs or its own; shapes and options go into attributes. `backward`
+    takes the gradient with respect to the output and returns the gradient with respect to each input: one array for
+    one input, else a tuple, None where `self.needs_input_grad` says that nobody asks.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> class Square(ma.Function):
+    ...     def forward(self, x):
+    ...         self.saved = (x,)
+    ...         return x * x
+    ...     def backward(self, grad):
+    ...         (x,) = self.saved
+    ...         return 2 * x * grad
+    >>> x = ma.tensor([3.0], requires_grad=True)
+    >>> Square.apply(x).backward()
+    >>> x.grad
+    tensor([6.])
+    """
+
+    saved: tuple[Array, ...] = ()
+    needs_input_grad: tuple[bool, ...] = ()
+    _parents: tuple[Function | Tensor | None, ...] = ()
+    _versions: tuple[tuple[Version, int, tuple[int, ...]], ...] = ()
+    _input_like: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...] = ()
+    _retained: Tensor | None = None
+    _released = False
+
+    forward: Callable[..., Array]
+    backward: Callable[[Array], Gradients]
+
+    def __init__(self) -> None:
+        self._index = next(_creation)
+
+    @classmethod
+    def apply(cls, *inputs: Tensor, **options: Any) -> Tensor:
+        """Run the operation on tensors and record it in the graph, unless nobody will ask for a gradient."""
+        node = cls()
+        node.needs_input_grad = tuple(_mode.enabled and tensor.requires_grad for tensor in inputs)
+        array = np.asarray(node.forward(*(tensor._array for tensor in inputs), **options))
+        output = type(inputs[0])._wrap(array)
+        if array.base is not None:
+            output._version = next((t._version for t in inputs if same_memory(array, t._array)), output._version)
+        if any(node.needs_input_grad):
+            node._record(inputs, output)
+        return output
+
+    def _record(self, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self._parents = tuple(
+            (tensor._node or tensor) if needed else None
+            for tensor, needed in zip(inputs, self.needs_input_grad, strict=True)
+        )
+        self._input_like = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+        self._versions = tuple(
+            (tensor._version, tensor._version.count, tensor.shape)
+            for tensor in (*inputs, output)
+            if any(same_memory(array, tensor._array) for array in self.saved)
+        )
+        output._node = self
+        output.requires_grad = True
+
+    def _check_saved_unchanged(self) -> None:
+        for version, count, shape in self._versions:
+            if version.count != count:
+                raise RuntimeError(
+                    f"{self.name()} cannot go backward: a tensor of shape {shape} that it kept in the forward pass has "
+                    f"been changed in place {version.count - count} time(s) since. Change a copy instead, or call "
+                    f"backward() before the change."
+                )
+
+    def _input_gradients(self, grad: Array) -> tuple[Array | None, ...]:
+        """Return the checked gradients with respect to the inputs."""
+        self._check_saved_unchanged()
+        answer = self.backward(grad)
+        gradients = answer if isinstance(answer, tuple) else (answer,)
+        if len(gradients) != len(self._input_like):
+            raise RuntimeError(
+                f"{self.name()}.backward returned {len(gradients)} gradient(s) for {len(self._input_like)} input(s)"
+            )
+        for gradient, (shape, dtype), needed in zip(gradients, self._input_like, self.needs_input_grad, strict=True):
+            if needed and (gradient is None or gradient.shape != shape or gradient.dtype != dtype):
+                got = "None" if gradient is None else f"shape {gradient.shape}, dtype {gradient.dtype}"
+                raise RuntimeError(
+                    f"{self.name()}.backward returned {got} for an input of shape {shape}, dtype {dtype}"
+                )
+        return gradients
+
+    def _release(self) -> None:
+        self.__dict__.clear()
+        self._released = True
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the operation's name, as messages and graphs show it."""
+        return cls.__name__
+
+
+def same_memory(one: Array, other: Array) -> bool:
+    """Return whether two arrays belong to the same block of memory (views of one array do)."""
+    return (one if one.base is None else one.base) is (other if other.base is None else other.base)
+
+
+def reachable(root: Function) -> Iterator[Function]:
+    """Yield every node that `root` was computed from, `root` included, each once, without recursion."""
+    seen = {root}
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        yield node
+        for parent in node._parents:
+            if isinstance(parent, Function) and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+
+
+def backward(root: Function, grad: Array, retain_graph: bool = False) -> None:
+    """Send `grad`, the gradient with respect to the output of `root`, back to every leaf of the graph.
+
+    A node may only run when the gradients from all its uses have been added up: in `b = a + a; c = b * b` the node
+    of `b` must wait for both factors. A node is always created after the nodes that it uses, so that going through
+    the nodes from the youngest to the oldest is such an order (a topological one).
+
+    Parameters
+    ----------
+    root
+        The node to start from.
+    grad
+        An array of the shape and dtype of the node's output.
+    retain_graph
+        Keep what the nodes saved, so that backward can be called again. By default it is freed on the way.
+
+    Raises
+    ------
+    RuntimeError
+        When the graph was already freed, or when a saved tensor was changed in place.
+    """
+    order = sorted(reachable(root), key=lambda node: getattr(node, "_index", -1), reverse=True)
+    if any(node._released for node in order):
+        raise RuntimeError(
+            "backward was already called on this graph, and what it needs has been freed. Run the forward pass again, "
+            "or pass retain_graph=True to the first backward."
+        )
+    arrived: dict[Function, Array] = {root: grad}
+    shared: set[Function] = {root}
+    for node in order:
+        gradient = arrived.pop(node, None)
+        if gradient is None:
+            continue
+        if node._retained is not None:
+            node._retained._accumulate(gradient)
+        for parent, part in zip(node._parents, node._input_gradients(gradient), strict=True):
+            if parent is None or part is None:
+                continue
+            if not isinstance(parent, Function):
+                parent._accumulate(part)
+            elif parent not in arrived:
+                arrived[parent] = part
+                shared.add(parent)
+            elif parent in shared:  # the array may be another node's too: do not add into it
+                arrived[parent] = arrived[parent] + part
+                shared.discard(parent)
+            else:
+                arrived[parent] += part
+        if not retain_graph:
+            node._release()

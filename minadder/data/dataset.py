@@ -1,0 +1,76 @@
+"""A data set: inputs and labels in memory, checked once when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checks import whole_number
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Inputs with one class label each.
+
+    ``inputs``: float32 array ``(N, ...)``, for images ``(N, C, H, W)``. ``labels``: int64 array ``(N,)`` of
+    classes ``0 … num_classes - 1``. The arrays are held, not copied. N = 0 is allowed (a ``Loader`` refuses it).
+
+    Raises TypeError for anything but arrays of these dtypes and ValueError for shapes or labels that do not
+    fit; the message names the values.
+
+    >>> import numpy as np
+    >>> from minadder.data import Dataset
+    >>> points = Dataset(np.zeros((4, 2), np.float32), np.array([0, 1, 1, 0]), num_classes=2, name="points")
+    >>> points
+    Dataset('points', 4 examples of shape (2,), 2 classes)
+    >>> len(points.subset(3))
+    3
+    """
+
+    inputs: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    num_classes: int
+    name: str
+
+    def __post_init__(self) -> None:
+        _check_array("inputs", self.inputs, np.float32)
+        _check_array("labels", self.labels, np.int64)
+        whole_number("num_classes", self.num_classes, minimum=1)
+        if self.labels.ndim != 1:
+            raise ValueError(f"labels must have shape (N,), got {self.labels.shape}")
+        if self.inputs.ndim == 0 or len(self.inputs) != len(self.labels):
+            raise ValueError(
+                f"inputs and labels must have the same length: inputs have shape {self.inputs.shape}, "
+                f"labels {self.labels.shape}"
+            )
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < self.num_classes:
+            raise ValueError(
+                f"labels must lie in 0 … {self.num_classes - 1} for num_classes={self.num_classes}, "
+                f"got {self.labels.min()} … {self.labels.max()}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        shape = self.inputs.shape[1:]
+        return f"Dataset({self.name!r}, {len(self)} examples of shape {shape}, {self.num_classes} classes)"
+
+    def subset(self, n: int) -> Dataset:
+        """The first ``n`` examples, sharing memory with this data set. ValueError unless ``0 <= n <= len``.
+
+        The data sets of this package are in mixed order, so their first examples are a fair sample.
+        """
+        n = whole_number(f"n of {self!r}.subset(n)", n, minimum=0, maximum=len(self))
+        return Dataset(self.inputs[:n], self.labels[:n], self.num_classes, self.name)
+
+
+def _check_array(name: str, array: object, dtype: type[np.generic]) -> None:
+    wanted = np.dtype(dtype).name
+    fix = f"convert with np.asarray({name}, dtype=np.{wanted})"
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array of dtype {wanted}, got {type(array).__name__}: {fix}")
+    if array.dtype != dtype:
+        raise TypeError(f"{name} must have dtype {wanted}, got {array.dtype}: {fix}")

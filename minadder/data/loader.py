@@ -1,0 +1,103 @@
+"""Batches of a data set, in an order that depends on nothing but the seed and the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checks import seed_number, whole_number
+from .dataset import Dataset
+from .transforms import Transform
+
+Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+class Loader:
+    """Iterate over a data set in batches ``(inputs, labels)``: float32 ``(B, ...)`` and int64 ``(B,)``.
+
+    The last batch is smaller where the length is not a multiple of ``batch_size``, unless ``drop_last``. Batches
+    are contiguous and own their memory. ``transform`` is called as ``transform(inputs, rng)`` on each batch.
+
+    **Epochs.** Starting an iteration takes the epoch ``loader.epoch`` (0 at first) and counts it up, so that each
+    pass is ordered anew, as PyTorch users expect, also when the pass before was abandoned halfway. The order of
+    epoch e comes from (seed, e) alone, and the randomness of ``transform`` from (seed, e, index of the batch):
+    ``set_epoch(e)`` is all that it takes to resume.
+
+    Raises ValueError for an empty data set, ``batch_size`` < 1, and ``drop_last`` with a data set smaller than one
+    batch; ValueError or TypeError for a transform that returns something else than as many float32 inputs.
+
+    >>> from minadder import data
+    >>> loader = data.Loader(data.xor(10), batch_size=4, shuffle=True)
+    >>> [len(labels) for inputs, labels in loader]
+    [4, 4, 2]
+    >>> len(loader), loader.epoch
+    (3, 1)
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int = 256,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        transform: Transform | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = whole_number("batch_size", batch_size, minimum=1)
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.transform = transform
+        self.seed = seed_number(seed)
+        self.epoch = 0
+        if len(dataset) == 0:
+            raise ValueError(f"cannot load batches from an empty data set: {dataset!r}")
+        if drop_last and self.batch_size > len(dataset):
+            raise ValueError(
+                f"drop_last=True with batch_size={self.batch_size} leaves no batch of {dataset!r}: "
+                f"use a batch_size of at most {len(dataset)}"
+            )
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        whole, rest = divmod(len(self.dataset), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __repr__(self) -> str:
+        return f"Loader({self.dataset!r}, batch_size={self.batch_size}, shuffle={self.shuffle}, epoch={self.epoch})"
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration that of ``epoch`` (counted from 0)."""
+        self.epoch = whole_number("epoch", epoch, minimum=0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self.epoch
+        self.epoch += 1
+        return self._batches(epoch)
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        order = np.arange(len(self.dataset))
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, epoch]).permutation(order)
+        for index in range(len(self)):
+            members = order[index * self.batch_size : (index + 1) * self.batch_size]
+            # Indexing by an array copies, so that no batch shares memory with the data set.
+            inputs, labels = self.dataset.inputs[members], self.dataset.labels[members]
+            if self.transform is not None:
+                # From 1, because a trailing 0 does not count in a seed: [s, e, 0] would be the order's [s, e].
+                rng = np.random.default_rng([self.seed, epoch, 1 + index])
+                inputs = self._checked(self.transform(inputs, rng), len(labels))
+            yield np.ascontiguousarray(inputs), labels
+
+    def _checked(self, inputs: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        if not isinstance(inputs, np.ndarray) or inputs.dtype != np.float32:
+            got = inputs.dtype if isinstance(inputs, np.ndarray) else type(inputs).__name__
+            raise TypeError(f"transform {self.transform!r} must return a float32 array, got {got}")
+        if inputs.ndim == 0 or len(inputs) != count:
+            raise ValueError(
+                f"transform {self.transform!r} must return as many inputs as it was given: "
+                f"gave {count}, got shape {inputs.shape}"
+            )
+        return inputs

@@ -1,0 +1,104 @@
+"""Random changes to a batch of images during training.
+
+A transform is a callable ``(batch, rng) -> batch`` on arrays ``(N, C, H, W)`` of any dtype, vectorised over the
+batch; every image draws its own change. It never alters its input. All randomness comes from the
+``np.random.Generator`` it is given, so the same generator state gives the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from .checks import whole_number
+
+Images = NDArray[Any]
+Transform = Callable[[Images, np.random.Generator], Images]
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """Pad each image with zeros by ``padding`` on all four sides, then cut out a random ``size``×``size`` window.
+
+    As torchvision's ``RandomCrop(size, padding)``. It acts on standardised images, where 0 is the mean grey.
+    ValueError if the padded image is smaller than the window.
+
+    >>> import numpy as np
+    >>> from minadder.data import RandomCrop
+    >>> RandomCrop(32, padding=4)(np.ones((5, 3, 32, 32)), np.random.default_rng(0)).shape
+    (5, 3, 32, 32)
+    """
+
+    size: int
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        whole_number("size", self.size, minimum=1)
+        whole_number("padding", self.padding, minimum=0)
+
+    def __call__(self, batch: Images, rng: np.random.Generator) -> Images:
+        _check_images(batch)
+        sides = (self.padding, self.padding)
+        padded = np.pad(batch, ((0, 0), (0, 0), sides, sides))
+        height, width = padded.shape[2:]
+        if self.size > min(height, width):
+            raise ValueError(
+                f"RandomCrop(size={self.size}, padding={self.padding}) does not fit into images of "
+                f"{batch.shape[2]}×{batch.shape[3]}, padded {height}×{width}"
+            )
+        windows = sliding_window_view(padded, (self.size, self.size), axis=(2, 3))
+        count = len(batch)
+        top = rng.integers(height - self.size + 1, size=count)
+        left = rng.integers(width - self.size + 1, size=count)
+        return windows[np.arange(count), :, top, left]
+
+
+@dataclass(frozen=True)
+class RandomHorizontalFlip:
+    """Mirror each image left to right with probability ``p``. As torchvision's ``RandomHorizontalFlip``.
+
+    >>> import numpy as np
+    >>> from minadder.data import RandomHorizontalFlip
+    >>> RandomHorizontalFlip(p=1.0)(np.array([[[[1, 2, 3]]]]), np.random.default_rng(0))
+    array([[[[3, 2, 1]]]])
+    """
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= 1:
+            raise ValueError(f"p must be a probability between 0 and 1, got {self.p}")
+
+    def __call__(self, batch: Images, rng: np.random.Generator) -> Images:
+        _check_images(batch)
+        flipped = rng.random(len(batch)) < self.p
+        return np.where(flipped[:, None, None, None], batch[..., ::-1], batch)
+
+
+@dataclass(frozen=True)
+class Compose:
+    """Apply ``transforms`` one after the other, all drawing from the same generator.
+
+    >>> import numpy as np
+    >>> from minadder.data import Compose, RandomCrop, RandomHorizontalFlip
+    >>> augment = Compose([RandomCrop(8, padding=1), RandomHorizontalFlip()])
+    >>> augment(np.ones((2, 1, 8, 8)), np.random.default_rng(0)).shape
+    (2, 1, 8, 8)
+    """
+
+    transforms: Sequence[Transform]
+
+    def __call__(self, batch: Images, rng: np.random.Generator) -> Images:
+        for transform in self.transforms:
+            batch = transform(batch, rng)
+        return batch
+
+
+def _check_images(batch: Images) -> None:
+    if batch.ndim != 4:
+        raise ValueError(f"a batch of images has shape (N, C, H, W), got {batch.shape}")

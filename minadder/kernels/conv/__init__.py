@@ -1,0 +1,1 @@
+"""The convolution (cross-correlation) of the CNN twins: Y = Σ X·F."""

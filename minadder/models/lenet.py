@@ -1,0 +1,59 @@
+"""LeNet-5-BN, the papers' network for MNIST."""
+
+from __future__ import annotations
+
+from minadder import nn
+from minadder.nn.convert import activation, check_kind, fully_connected, windowed
+
+
+def lenet5_bn(layer: str = "adder", num_classes: int = 10, in_channels: int = 1) -> nn.Sequential:
+    """Return LeNet-5 with batch norm for images of 32×32 (Chen et al. 2020, section 4.1).
+
+    5×5×6 – BN – ReLU – pool 2 – 5×5×16 – BN – ReLU – pool 2 – 5×5×120 – BN – ReLU – FC 84 – BN – ReLU – FC, where all
+    five weight layers are of the chosen kind. The adder and the binary net have BN on the logits too, since an adder's
+    output is never above 0; the CNN has a bias there instead. The binary net has Hardtanh in place of ReLU.
+
+    Parameters
+    ----------
+    layer
+        "conv", "adder" or "binary".
+    num_classes
+        The size of the output.
+    in_channels
+        Channels of the images.
+
+    Returns
+    -------
+    A network from images (N, in_channels, 32, 32) to logits (N, num_classes).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minadder import models
+    >>> models.lenet5_bn("adder")(np.zeros((2, 1, 32, 32), np.float32)).shape
+    (2, 10)
+    """
+    check_kind(layer)
+    modules: dict[str, nn.Module] = {
+        "conv1": windowed(layer, in_channels, 6, 5),
+        "bn1": nn.BatchNorm2d(6),
+        "relu1": activation(layer),
+        "pool1": nn.MaxPool2d(2),
+        "conv2": windowed(layer, 6, 16, 5),
+        "bn2": nn.BatchNorm2d(16),
+        "relu2": activation(layer),
+        "pool2": nn.MaxPool2d(2),
+        "conv3": windowed(layer, 16, 120, 5),
+        "bn3": nn.BatchNorm2d(120),
+        "relu3": activation(layer),
+        "flatten": nn.Flatten(),
+        "fc1": fully_connected(layer, 120, 84),
+        "bn4": nn.BatchNorm1d(84),
+        "relu4": activation(layer),
+    }
+    if layer == "conv":
+        modules["fc2"] = nn.Linear(84, num_classes)
+    else:
+        modules["fc2"] = fully_connected(layer, 84, num_classes)
+        modules["bn5"] = nn.BatchNorm1d(num_classes)
+    return nn.Sequential(modules)

@@ -1,0 +1,89 @@
+"""Modules one after the other, and the module that flattens: Sequential, Flatten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from minadder.nn.module import Module, as_input
+from minadder.tensor import Tensor
+
+
+class Sequential(Module):
+    """Modules one after the other.
+
+    Parameters
+    ----------
+    modules
+        The modules, or one dictionary of modules by name. Without names they are called "0", "1", ….
+
+    Examples
+    --------
+    >>> from minadder import nn
+    >>> net = nn.Sequential({"fc": nn.Linear(2, 3), "act": nn.ReLU()})
+    >>> net
+    Sequential(
+      (fc): Linear(2, 3, bias=True)
+      (act): ReLU()
+    )
+    >>> net[0]
+    Linear(2, 3, bias=True)
+    """
+
+    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
+        super().__init__()
+        if len(modules) == 1 and isinstance(modules[0], Mapping):
+            named: Mapping[str, Any] = modules[0]
+        else:
+            named = {str(number): module for number, module in enumerate(modules)}
+        for name, module in named.items():
+            if not isinstance(module, Module):
+                raise TypeError(f"Sequential takes modules; {name!r} is {type(module).__name__}")
+            if "." in name or name in vars(self) or hasattr(Module, name):
+                raise ValueError(f"{name!r} cannot name a module: it holds a dot or is taken")
+            setattr(self, name, module)
+
+    def forward(self, x: Any) -> Any:
+        """Return the last module's output."""
+        for module in self:
+            x = module(x)
+        return x
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    def __len__(self) -> int:
+        return len(tuple(self.children()))
+
+    def __getitem__(self, index: int) -> Module:
+        return tuple(self.children())[index]
+
+
+class Flatten(Module):
+    """The axes behind the batch merged into one, (N, ...) → (N, K).
+
+    Parameters
+    ----------
+    start_dim, end_dim
+        The first and the last axis to merge.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minadder import nn
+    >>> nn.Flatten()(np.zeros((2, 3, 4), np.float32)).shape
+    (2, 12)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim = start_dim
+        self.end_dim = end_dim
+
+    def forward(self, x: Any) -> Tensor:
+        """Return x with the axes merged."""
+        return as_input(x).flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        """Return the axes."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

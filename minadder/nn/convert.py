@@ -1,0 +1,107 @@
+"""Turn a network of one kind of layer into its twin of another: a CNN into an AdderNet, and back."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from minadder.kernels.geometry import Size
+from minadder.nn.activation import Hardtanh, ReLU
+from minadder.nn.conv import Adder2d, BinaryConv2d, Conv2d, Windowed
+from minadder.nn.linear import AdderLinear, BinaryLinear, FullyConnected, Linear
+from minadder.nn.module import Module
+
+LAYERS: dict[str, tuple[type[Windowed], type[FullyConnected]]] = {
+    "conv": (Conv2d, Linear),
+    "adder": (Adder2d, AdderLinear),
+    "binary": (BinaryConv2d, BinaryLinear),
+}
+"""The convolution-like and the fully-connected layer of each kind."""
+
+
+def check_kind(kind: str) -> str:
+    """Return a kind of layer that exists; ValueError with the list of kinds for another."""
+    if kind not in LAYERS:
+        raise ValueError(f"the kind of layer must be one of {', '.join(map(repr, LAYERS))}, not {kind!r}")
+    return kind
+
+
+def windowed(kind: str, in_channels: int, out_channels: int, kernel_size: Size, **window: Any) -> Module:
+    """Return a convolution-like layer without a bias, for a batch norm to follow."""
+    layer = LAYERS[check_kind(kind)][0]
+    if layer is Conv2d:
+        return Conv2d(in_channels, out_channels, kernel_size, bias=False, **window)
+    return layer(in_channels, out_channels, kernel_size, **window)
+
+
+def fully_connected(kind: str, in_features: int, out_features: int) -> Module:
+    """Return a fully-connected layer without a bias, for a batch norm to follow."""
+    layer = LAYERS[check_kind(kind)][1]
+    return Linear(in_features, out_features, bias=False) if layer is Linear else layer(in_features, out_features)
+
+
+def activation(kind: str) -> Module:
+    """Return the activation between layers of a kind: ReLU, or Hardtanh, since behind ReLU all signs are +1."""
+    return Hardtanh() if check_kind(kind) == "binary" else ReLU()
+
+
+def twin(module: Module, kind: str) -> Module:
+    """Return the layer of another kind with the same sizes, newly initialised, or the activation of that kind."""
+    if isinstance(module, (ReLU, Hardtanh)):
+        return activation(kind)
+    if isinstance(module, Windowed):
+        return windowed(kind, module.in_channels, module.out_channels, module.kernel_size, **module.window())
+    assert isinstance(module, FullyConnected)
+    return fully_connected(kind, module.in_features, module.out_features)
+
+
+def convert(net: Module, kind: str, keep_first_and_last: bool = True) -> Module:
+    """Return a copy of a network with its weight layers exchanged for those of another kind, newly initialised.
+
+    Parameters
+    ----------
+    net
+        The network; it is not changed.
+    kind
+        "conv", "adder" or "binary".
+    keep_first_and_last
+        Whether the first and the last weight layer stay as they are, as in the papers' CIFAR and ImageNet networks.
+
+    Returns
+    -------
+    The twin. Layers that are already of the kind, and all others, keep their values. The new layers have no bias: the
+    batch norm behind each adder layer has one. To binary layers, ReLU becomes Hardtanh, which keeps both signs.
+
+    Raises
+    ------
+    ValueError
+        For an unknown kind, or a network that has no layer to exchange.
+
+    Examples
+    --------
+    >>> from minadder import nn
+    >>> nn.convert(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3), nn.Linear(3, 1)), "adder")
+    Sequential(
+      (0): Linear(2, 3, bias=True)
+      (1): AdderLinear(3, 3, weight_grad='full_precision', input_grad='hardtanh')
+      (2): Linear(3, 1, bias=True)
+    )
+    """
+    wanted = LAYERS[check_kind(kind)]
+    result = copy.deepcopy(net)
+    kinds = tuple(layer for pair in LAYERS.values() for layer in pair)
+    inside = [(parent, name, child) for parent in result.modules() for name, child in parent.named_children()]
+    places = [place for place in inside if isinstance(place[2], kinds)]
+    activations = [place for place in inside if isinstance(place[2], (ReLU, Hardtanh))]
+    chosen = places[1:-1] if keep_first_and_last else places
+    if not chosen:
+        raise ValueError(
+            f"{type(net).__name__} has {len(places)} weight layer(s), none of them to exchange"
+            + (": the first and the last are kept; pass keep_first_and_last=False" if places else "")
+        )
+    for parent, name, child in (*chosen, *activations):
+        if not isinstance(child, (*wanted, type(activation(kind)))):
+            new = twin(child, kind)
+            new.training = child.training
+            setattr(parent, name, new)
+    return result

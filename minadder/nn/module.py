@@ -1,0 +1,247 @@
+"""Module: the base of all layers and networks. It finds its parameters, keeps their names, and says where it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from minadder.autograd import Array
+from minadder.nn.parameter import Parameter
+from minadder.tensor import FLOATS, Tensor
+
+Hook = Callable[["Module", tuple[Any, ...], Any], None]
+
+
+class Module:
+    """The base of layers and networks, as in PyTorch: assign parameters and modules as attributes, write `forward`.
+
+    Attributes
+    ----------
+    training
+        Whether layers behave as in training (batch statistics) or as in evaluation (running statistics); `train()` and
+        `eval()` switch it.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> from minadder import nn
+    >>> class Twice(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.layer = nn.Linear(2, 2)
+    ...     def forward(self, x):
+    ...         return self.layer(self.layer(x))
+    >>> [name for name, _ in Twice().named_parameters()]
+    ['layer.weight', 'layer.bias']
+    >>> Twice()(ma.tensor([[1.0, 2.0, 3.0]]))
+    Traceback (most recent call last):
+    ...
+    ValueError: Twice.layer (Linear): the input's last axis must have size 2, as the weight of shape (2, 2) has; \
+the input's shape is (1, 3)
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        self.training = True
+        self._buffer_names: list[str] = []
+        self._hooks: list[Hook] = []
+
+    def forward(self, *inputs: Any) -> Any:
+        """Compute the output; each module writes its own."""
+        raise TypeError(f"{type(self).__name__} has no forward method: write `def forward(self, x): ...`")
+
+    def __call__(self, *inputs: Any) -> Any:
+        try:
+            output = self.forward(*inputs)
+        except (ValueError, TypeError, RuntimeError) as error:
+            self._locate(error)
+            raise
+        for hook in tuple(self._hooks):
+            hook(self, inputs, output)
+        return output
+
+    def _locate(self, error: Exception) -> None:
+        """Put the path of the module that failed in front of the error's message."""
+        failed, path, message = getattr(error, "_module_path", (self, "", str(error)))
+        if failed is not self:
+            name = next((name for name, child in self.named_children() if child is failed), None)
+            if name is not None:
+                path = f".{name}{path}"
+        innermost = getattr(error, "_innermost", type(self).__name__)
+        error._module_path = (self, path, message)  # type: ignore[attr-defined]
+        error._innermost = innermost  # type: ignore[attr-defined]
+        suffix = f" ({innermost})" if path else ""
+        error.args = (f"{type(self).__name__}{path}{suffix}: {message}", *error.args[1:])
+
+    def register_buffer(self, name: str, array: Array) -> None:
+        """Keep an array that is not learnt but belongs to the state, such as BN's running mean, as an attribute."""
+        self._buffer_names.append(name)
+        setattr(self, name, array)
+
+    def register_forward_hook(self, hook: Hook) -> HookHandle:
+        """Call `hook(module, inputs, output)` after each forward, until `remove()` is called on what is returned."""
+        self._hooks.append(hook)
+        return HookHandle(self._hooks, hook)
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield (name, module) of the modules that are attributes of this one."""
+        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+
+    def children(self) -> Iterator[Module]:
+        """Yield the modules that are attributes of this one."""
+        return (child for _, child in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yield (path, module) of this module and all modules inside it, each once."""
+        seen: set[Module] = set()
+        stack: list[tuple[str, Module]] = [(prefix, self)]
+        while stack:
+            path, module = stack.pop()
+            if module in seen:
+                continue
+            seen.add(module)
+            yield path, module
+            inner = [(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
+            stack.extend(reversed(inner))
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all modules inside it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def _named(self, own: Callable[[Module], Iterator[tuple[str, Any]]]) -> Iterator[tuple[str, Any]]:
+        for path, module in self.named_modules():
+            for name, value in own(module):
+                yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield (path, parameter) of this module and all modules inside it, each parameter once."""
+        seen: set[Parameter] = set()
+        for path, parameter in self._named(lambda module: iter(tuple(vars(module).items()))):
+            if isinstance(parameter, Parameter) and parameter not in seen:
+                seen.add(parameter)
+                yield path, parameter
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield the parameters of this module and all modules inside it, each once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Array]]:
+        """Yield (path, array) of the buffers of this module and all modules inside it."""
+        return self._named(lambda module: ((name, getattr(module, name)) for name in module._buffer_names))
+
+    def train(self, mode: bool = True) -> Module:
+        """Switch this module and all inside it to training (or evaluation) behaviour; returns the module itself."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Switch this module and all inside it to evaluation behaviour; returns the module itself."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def to(self, dtype: Any) -> Module:
+        """Convert all parameters and floating-point buffers to "float32" or "float64"; returns the module itself.
+
+        Make the optimiser afterwards: the parameters' gradients are forgotten.
+        """
+        if np.dtype(dtype) not in FLOATS:
+            raise TypeError(f"a module is float32 or float64, not {np.dtype(dtype)}")
+        for parameter in self.parameters():
+            parameter._array = parameter._array.astype(dtype)
+            parameter._version.count += 1
+            parameter.grad = None
+        for module in self.modules():
+            for name in module._buffer_names:
+                array = getattr(module, name)
+                if array.dtype in FLOATS:
+                    setattr(module, name, array.astype(dtype))
+        return self
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of all parameters and buffers by path, with PyTorch's names."""
+        state = {path: np.array(parameter.numpy()) for path, parameter in self._all_parameters()}
+        state.update((path, np.array(array)) for path, array in self.named_buffers())
+        return state
+
+    def _all_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield every parameter under every path, also twice when modules share it, as PyTorch's state dicts do."""
+        pairs = self._named(lambda module: iter(tuple(vars(module).items())))
+        return ((path, value) for path, value in pairs if isinstance(value, Parameter))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copy parameters and buffers from a dictionary of arrays (or PyTorch tensors) by path.
+
+        Nothing is changed unless everything fits.
+
+        Raises
+        ------
+        ValueError
+            When a name is missing or unknown, or a shape or dtype differs.
+        """
+        own = self.state_dict()
+        given = {name: np.asarray(value) for name, value in state.items()}
+        optional = {name for name in own if name.rpartition(".")[2] == "num_batches_tracked"}
+        missing = sorted(own.keys() - given.keys() - optional)
+        unknown = sorted(given.keys() - own.keys())
+        if missing or unknown:
+            raise ValueError(
+                f"the state does not fit {type(self).__name__}: missing {missing or 'nothing'}, "
+                f"unknown {unknown or 'nothing'}"
+            )
+        for name, value in given.items():
+            if value.shape != own[name].shape or value.dtype != own[name].dtype:
+                raise ValueError(
+                    f"{name} of {type(self).__name__} has shape {own[name].shape}, dtype {own[name].dtype}, but the "
+                    f"state holds shape {value.shape}, dtype {value.dtype}"
+                )
+        for path, parameter in self._all_parameters():
+            parameter.data = given[path]
+        for path, array in self.named_buffers():
+            if path in given:
+                array[...] = given[path]
+
+    def extra_repr(self) -> str:
+        """Return what the module's line in `repr` says between the brackets."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
+        head = f"{type(self).__name__}({self.extra_repr()}"
+        return head + ("\n  " + "\n  ".join(lines) + "\n)" if lines else ")")
+
+
+class HookHandle:
+    """Takes a hook off its module again."""
+
+    def __init__(self, hooks: list[Hook], hook: Hook) -> None:
+        self._hooks = hooks
+        self._hook = hook
+
+    def remove(self) -> None:
+        """Take the hook off."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+
+def as_input(x: Any) -> Tensor:
+    """Return a module's input as a Tensor; arrays of floats are taken as they are given.
+
+    Raises
+    ------
+    TypeError
+        For integers and other things, naming the fix.
+    """
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, np.ndarray) and x.dtype in FLOATS:
+        return Tensor(x)
+    what = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else type(x).__name__
+    raise TypeError(f"the input must be a Tensor or an array of float32 or float64, not {what}: use ma.tensor(...)")

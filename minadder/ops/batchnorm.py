@@ -1,0 +1,105 @@
+"""Batch normalisation: each channel brought to mean 0 and variance 1, then scaled by γ and shifted by β."""
+
+from __future__ import annotations
+
+from minadder.autograd import Array, Function
+from minadder.kernels.batchnorm import cpu as kernels
+from minadder.tensor import Tensor
+
+
+def by_channel(x: Array) -> Array:
+    """Return x (N, C) or (N, C, ...) as (N, C, L)."""
+    return x.reshape(x.shape[0], x.shape[1], -1 if x.size else 0)
+
+
+class BatchNormTrain(Function):
+    """Batch normalisation by the statistics of the batch."""
+
+    def forward(self, x: Array, gamma: Array, beta: Array, eps: float, statistics: list[Array]) -> Array:
+        """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10); μ and σ² are put into `statistics`."""
+        y, mean, var = kernels.forward_train(by_channel(x), gamma, beta, eps)
+        statistics += [mean, var]
+        self.saved = x, gamma, mean, var
+        self.eps = eps
+        return y.reshape(x.shape)
+
+    def backward(self, grad: Array) -> tuple[Array, Array, Array]:
+        """Return the gradients with respect to x (Chen et al. 2020, Eq. 11), γ and β."""
+        x, gamma, mean, var = self.saved
+        x_grad, gamma_grad, beta_grad = kernels.backward_train(
+            by_channel(grad), by_channel(x), gamma, mean, var, self.eps
+        )
+        return x_grad.reshape(x.shape), gamma_grad, beta_grad
+
+
+class BatchNormEval(Function):
+    """Batch normalisation by fixed statistics."""
+
+    def forward(self, x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float) -> Array:
+        """Return γ·(x − mean) / √(var + ε) + β."""
+        self.saved = x, gamma
+        self.statistics = mean.copy(), var.copy()  # the layer's running statistics change later
+        self.eps = eps
+        return kernels.forward_eval(by_channel(x), gamma, beta, mean, var, eps).reshape(x.shape)
+
+    def backward(self, grad: Array) -> tuple[Array, Array, Array]:
+        """Return the gradients with respect to x, γ and β."""
+        x, gamma = self.saved
+        x_grad, gamma_grad, beta_grad = kernels.backward_eval(
+            by_channel(grad), by_channel(x), gamma, *self.statistics, self.eps
+        )
+        return x_grad.reshape(x.shape), gamma_grad, beta_grad
+
+
+def check(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> None:
+    """Raise ValueError or TypeError unless x (N, C, ...) and the parameters (C,) fit together."""
+    if x.ndim < 2:
+        raise ValueError(f"the input must have the axes (batch, channels, ...); its shape is {x.shape}")
+    if gamma.shape != (x.shape[1],) or beta.shape != (x.shape[1],):
+        raise ValueError(
+            f"the input of shape {x.shape} has {x.shape[1]} channels, but weight and bias have shapes {gamma.shape} "
+            f"and {beta.shape}"
+        )
+    if not x.dtype == gamma.dtype == beta.dtype:
+        raise TypeError(f"the input is {x.dtype}, weight and bias are {gamma.dtype} and {beta.dtype}: use .astype(...)")
+    if not eps > 0:
+        raise ValueError(f"eps must be above 0, not {eps}")
+
+
+def batch_norm_train(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> tuple[Tensor, Array, Array]:
+    """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10) with the mean μ and the variance σ² of the batch.
+
+    Parameters
+    ----------
+    x
+        The input (N, C, ...); the statistics are taken over all axes but C.
+    gamma, beta
+        The scale and the shift, of shape (C,).
+    eps
+        Added to the variance, so that a constant channel does not divide by 0.
+
+    Returns
+    -------
+    The output, and the mean and the biased variance of the batch as arrays (C,).
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not fit, or a channel has a single value: its variance says nothing.
+    """
+    check(x, gamma, beta, eps)
+    values = x.size // x.shape[1] if x.shape[1] else 0
+    if values < 2:
+        raise ValueError(
+            f"batch norm in training needs more than 1 value per channel; the input's shape is {x.shape}. "
+            f"Use a larger batch, or eval()"
+        )
+    statistics: list[Array] = []
+    y = BatchNormTrain.apply(x, gamma, beta, eps=eps, statistics=statistics)
+    return y, statistics[0], statistics[1]
+
+
+def batch_norm_eval(x: Tensor, gamma: Tensor, beta: Tensor, mean: Array, var: Array, eps: float = 1e-5) -> Tensor:
+    """Return γ·(x − mean) / √(var + ε) + β with given statistics, arrays (C,) of the dtype of x."""
+    check(x, gamma, beta, eps)
+    return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps)

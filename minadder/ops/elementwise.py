@@ -1,0 +1,265 @@
+"""Functions of each element: exp, log, sqrt, abs, relu, tanh, sigmoid, clip, maximum, minimum, where, astype."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from minadder.autograd import Array, Function
+from minadder.ops.arithmetic import operands, sum_to
+from minadder.tensor import FLOATS, Operand, Tensor, method
+
+
+class Exp(Function):
+    """e^x."""
+
+    def forward(self, x: Array) -> Array:
+        """Return e^x."""
+        y = np.exp(x)
+        self.saved = (y,)
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        """Return G·y."""
+        (y,) = self.saved
+        return grad * y
+
+
+class Log(Function):
+    """The natural logarithm."""
+
+    def forward(self, x: Array) -> Array:
+        """Return ln x."""
+        self.saved = (x,)
+        return np.log(x)
+
+    def backward(self, grad: Array) -> Array:
+        """Return G / x."""
+        (x,) = self.saved
+        return grad / x
+
+
+class Sqrt(Function):
+    """The square root."""
+
+    def forward(self, x: Array) -> Array:
+        """Return √x."""
+        y = np.sqrt(x)
+        self.saved = (y,)
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        """Return G / (2y)."""
+        (y,) = self.saved
+        return grad / (2 * y)
+
+
+class Abs(Function):
+    """The absolute value; its slope at 0 is taken as 0."""
+
+    def forward(self, x: Array) -> Array:
+        """Return |x|."""
+        self.saved = (x,)
+        return np.abs(x)
+
+    def backward(self, grad: Array) -> Array:
+        """Return G·sgn(x)."""
+        (x,) = self.saved
+        return grad * np.sign(x)
+
+
+class ReLU(Function):
+    """max(x, 0); its slope at 0 is taken as 0."""
+
+    def forward(self, x: Array) -> Array:
+        """Return max(x, 0)."""
+        y = np.maximum(x, 0)
+        self.saved = (y,)
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        """Return G where y > 0, else 0."""
+        (y,) = self.saved
+        return grad * (y > 0)
+
+
+class Tanh(Function):
+    """The hyperbolic tangent."""
+
+    def forward(self, x: Array) -> Array:
+        """Return tanh x."""
+        y = np.tanh(x)
+        self.saved = (y,)
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        """Return G·(1 − y²)."""
+        (y,) = self.saved
+        return grad * (1 - y * y)
+
+
+class Sigmoid(Function):
+    """1 / (1 + e^−x)."""
+
+    def forward(self, x: Array) -> Array:
+        """Return 1 / (1 + e^−x), without overflow for any x."""
+        small = np.exp(-np.abs(x))
+        y = np.where(x >= 0, 1, small) / (1 + small)
+        self.saved = (y,)
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        """Return G·y·(1 − y)."""
+        (y,) = self.saved
+        return grad * y * (1 - y)
+
+
+class Clip(Function):
+    """Values limited to [low, high]; exactly on a limit counts as inside."""
+
+    def forward(self, x: Array, low: float | None, high: float | None) -> Array:
+        """Return x limited to [low, high]."""
+        self.saved = (x,)
+        self.limits = -np.inf if low is None else low, np.inf if high is None else high
+        return np.asarray(np.clip(x, *self.limits), dtype=x.dtype)
+
+    def backward(self, grad: Array) -> Array:
+        """Return G inside the limits, else 0."""
+        (x,) = self.saved
+        return grad * ((x >= self.limits[0]) & (x <= self.limits[1]))
+
+
+class Maximum(Function):
+    """The larger of x and y; where they are equal each gets half of the gradient."""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        """Return max(x, y), NaN where one is NaN."""
+        self.saved = x, y
+        return np.maximum(x, y)
+
+    def backward(self, grad: Array) -> tuple[Array, Array]:
+        """Return G for the larger one, G / 2 for both at a tie."""
+        x, y = self.saved
+        share = np.where(x == y, 0.5, x > y).astype(grad.dtype)
+        return sum_to(grad * share, x.shape), sum_to(grad * (1 - share), y.shape)
+
+
+class Where(Function):
+    """x where the condition holds, else y."""
+
+    def forward(self, x: Array, y: Array, condition: Array) -> Array:
+        """Return x where the condition holds, else y."""
+        self.condition, self.shapes = condition, (x.shape, y.shape)
+        return np.where(condition, x, y)
+
+    def backward(self, grad: Array) -> tuple[Array, Array]:
+        """Return G where the condition holds, and G where not."""
+        chosen = np.where(self.condition, grad, 0)
+        other = np.where(self.condition, 0, grad)
+        return sum_to(chosen, self.shapes[0]), sum_to(other, self.shapes[1])
+
+
+class AsType(Function):
+    """The same values as float32 or float64."""
+
+    def forward(self, x: Array, dtype: npt.DTypeLike) -> Array:
+        """Return a copy of x in another precision."""
+        self.source = x.dtype
+        return x.astype(dtype)
+
+    def backward(self, grad: Array) -> Array:
+        """Return G in the precision of x."""
+        return grad.astype(self.source)
+
+
+@method("exp")
+def exp(x: Tensor) -> Tensor:
+    """Return e^x."""
+    return Exp.apply(x)
+
+
+@method("log")
+def log(x: Tensor) -> Tensor:
+    """Return the natural logarithm; NaN with NumPy's warning below 0."""
+    return Log.apply(x)
+
+
+@method("sqrt")
+def sqrt(x: Tensor) -> Tensor:
+    """Return the square root; its slope at 0 is infinite."""
+    return Sqrt.apply(x)
+
+
+@method("abs", "__abs__")
+def absolute(x: Tensor) -> Tensor:
+    """Return |x|; the slope at 0 is taken as 0."""
+    return Abs.apply(x)
+
+
+@method("relu")
+def relu(x: Tensor) -> Tensor:
+    """Return max(x, 0); the slope at 0 is taken as 0."""
+    return ReLU.apply(x)
+
+
+@method("tanh")
+def tanh(x: Tensor) -> Tensor:
+    """Return the hyperbolic tangent."""
+    return Tanh.apply(x)
+
+
+@method("sigmoid")
+def sigmoid(x: Tensor) -> Tensor:
+    """Return 1 / (1 + e^−x), without overflow for any x."""
+    return Sigmoid.apply(x)
+
+
+@method("clip")
+def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
+    """Return x limited to [low, high]; the slope is 1 inside and exactly on a limit, 0 outside.
+
+    Raises
+    ------
+    ValueError
+        When low is above high.
+    """
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"clip needs low <= high, not low={low} and high={high}")
+    return Clip.apply(x, low=low, high=high)
+
+
+@method("maximum")
+def maximum(x: Operand, y: Operand) -> Tensor:
+    """Return the larger of x and y, broadcast; at a tie each gets half of the gradient."""
+    return Maximum.apply(*operands(x, y))
+
+
+@method("minimum")
+def minimum(x: Operand, y: Operand) -> Tensor:
+    """Return the smaller of x and y, broadcast; at a tie each gets half of the gradient."""
+    one, other = operands(x, y)
+    return -maximum(-one, -other)
+
+
+def where(condition: Array, x: Operand, y: Operand) -> Tensor:
+    """Return x where the condition (an array of bool, as `a > b` gives) holds, else y; all broadcast.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> x = ma.tensor([-1.0, 2.0])
+    >>> ma.ops.where(x > 0, x, 0.0)
+    tensor([0., 2.])
+    """
+    chosen = np.asarray(condition)
+    if chosen.dtype != bool:
+        raise TypeError(f"the condition must be an array of bool, not of {chosen.dtype}")
+    return Where.apply(*operands(x, y), condition=chosen)
+
+
+@method("astype")
+def astype(x: Tensor, dtype: npt.DTypeLike) -> Tensor:
+    """Return the same values as "float32" or "float64"; the gradient comes back in the precision of x."""
+    if np.dtype(dtype) not in FLOATS:
+        raise TypeError(f"a tensor is float32 or float64, not {np.dtype(dtype)}")
+    return AsType.apply(x, dtype=dtype)

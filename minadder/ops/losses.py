@@ -1,0 +1,126 @@
+"""Losses on logits: softmax cross-entropy and binary cross-entropy, each fused into one stable operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minadder.autograd import Array, Function
+from minadder.kernels.losses import cpu as kernels
+from minadder.tensor import Operand, Tensor, as_tensor, raw
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+class CrossEntropy(Function):
+    """−log softmax(logits)[label] of each example."""
+
+    def forward(self, logits: Array, labels: Array) -> Array:
+        """Return the loss of each example."""
+        losses, self.log_probabilities = kernels.cross_entropy_forward(logits, labels)
+        self.labels = labels
+        return losses
+
+    def backward(self, grad: Array) -> Array:
+        """Return G·(softmax − one-hot label)."""
+        return kernels.cross_entropy_backward(grad, self.log_probabilities, self.labels)
+
+
+class BCEWithLogits(Function):
+    """−t·log σ(z) − (1 − t)·log(1 − σ(z)) of each element."""
+
+    def forward(self, logits: Array, targets: Array) -> Array:
+        """Return max(z, 0) − z·t + log(1 + e^−|z|), the same without overflow."""
+        self.saved = logits, targets
+        return kernels.bce_with_logits_forward(logits, targets)
+
+    def backward(self, grad: Array) -> tuple[Array, None]:
+        """Return G·(σ(z) − t); the targets are data."""
+        return kernels.bce_with_logits_backward(grad, *self.saved), None
+
+
+def reduced(losses: Tensor, reduction: str) -> Tensor:
+    """Return the mean or the sum of the losses, or the losses themselves ("none")."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, not {reduction!r}")
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def check_labels(labels: Any, shape: tuple[int, ...]) -> Array:
+    """Return labels as int64, once there is one for each example and each names a class."""
+    array = np.asarray(raw(labels))
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers (class numbers), not {array.dtype}")
+    if array.shape != shape[:1]:
+        raise ValueError(f"logits of shape {shape} need labels of shape {shape[:1]}, not {array.shape}")
+    if array.size and (array.min() < 0 or array.max() >= shape[1]):
+        wrong = array[(array < 0) | (array >= shape[1])][0]
+        raise ValueError(f"label {wrong} is out of range: logits of shape {shape} have classes 0 to {shape[1] - 1}")
+    return array.astype(np.int64)
+
+
+def cross_entropy(logits: Tensor, labels: Any, reduction: str = "mean") -> Tensor:
+    """Return the softmax cross-entropy −log softmax(logits)[label].
+
+    Parameters
+    ----------
+    logits
+        Unnormalised scores (N, C).
+    labels
+        Class numbers, an integer array (N,) with values from 0 to C − 1.
+    reduction
+        "mean" (default) or "sum" over the examples, or "none" for the loss of each, (N,).
+
+    Raises
+    ------
+    ValueError
+        For a label out of range, shapes that do not fit, an unknown reduction, or the mean over no examples.
+    TypeError
+        For labels that are not integers.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> ma.ops.cross_entropy(ma.tensor([[0.0, 0.0]]), [1])
+    tensor(0.6931472)
+    """
+    if logits.ndim != 2:
+        raise ValueError(f"the logits must have the axes (batch, classes); their shape is {logits.shape}")
+    if logits.shape[1] == 0:
+        raise ValueError(f"the logits must have at least one class; their shape is {logits.shape}")
+    return reduced(CrossEntropy.apply(logits, labels=check_labels(labels, logits.shape)), reduction)
+
+
+def bce_with_logits(logits: Tensor, targets: Operand, reduction: str = "mean") -> Tensor:
+    """Return the binary cross-entropy −t·log σ(z) − (1 − t)·log(1 − σ(z)) of logits z.
+
+    Parameters
+    ----------
+    logits
+        Scores of any shape; σ(z) is the probability of 1.
+    targets
+        Values in [0, 1] of the same shape and dtype (a Tensor, an array or nested lists).
+    reduction
+        "mean" (default) or "sum" over the elements, or "none" for the loss of each.
+
+    Raises
+    ------
+    ValueError
+        For targets outside [0, 1], shapes that differ, an unknown reduction, or the mean over no elements.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> ma.ops.bce_with_logits(ma.tensor([0.0]), [1.0])
+    tensor(0.6931472)
+    """
+    wanted = as_tensor(targets, logits).detach()
+    if wanted.shape != logits.shape:
+        raise ValueError(f"logits of shape {logits.shape} need targets of the same shape, not {wanted.shape}")
+    if wanted.size and not bool(((wanted >= 0) & (wanted <= 1)).all()):
+        wrong = wanted.numpy()[~((wanted >= 0) & (wanted <= 1))][0]
+        raise ValueError(f"target {wrong} is out of range: targets lie between 0 and 1")
+    return reduced(BCEWithLogits.apply(logits, wanted), reduction)

@@ -1,0 +1,106 @@
+"""Pooling: the largest or the mean value of each window."""
+
+from __future__ import annotations
+
+from minadder.autograd import Array, Function
+from minadder.kernels.geometry import Pair, Size, output_size, pair
+from minadder.kernels.pool import cpu as kernels
+from minadder.tensor import Tensor
+
+
+class MaxPool2d(Function):
+    """The largest value of each window; of equal ones the first gets the gradient."""
+
+    def forward(self, x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+        """Return the maximum of each window."""
+        y, self.argmax = kernels.max_pool_forward(x, kernel_size, stride, padding, dilation)
+        self.shape = x.shape
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        """Return G at the place of each maximum."""
+        return kernels.max_pool_backward(grad, self.argmax, self.shape)
+
+
+class AvgPool2d(Function):
+    """The mean of each window."""
+
+    def forward(self, x: Array, kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool) -> Array:
+        """Return the mean of each window."""
+        self.shape = x.shape
+        self.window = kernel_size, stride, padding, count_include_pad
+        return kernels.avg_pool_forward(x, *self.window)
+
+    def backward(self, grad: Array) -> Array:
+        """Return G spread evenly over each window."""
+        return kernels.avg_pool_backward(grad, self.shape, *self.window)
+
+
+def window(x: Tensor, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size) -> tuple[Pair, ...]:
+    """Return kernel size, stride, padding and dilation as pairs, once all fit the input."""
+    if x.ndim != 4:
+        raise ValueError(f"the input must have the axes (batch, channels, height, width); its shape is {x.shape}")
+    kernel = pair(kernel_size, "kernel_size", 1)
+    step = kernel if stride is None else pair(stride, "stride", 1)
+    pad, spread = pair(padding, "padding", 0), pair(dilation, "dilation", 1)
+    if 2 * pad[0] > kernel[0] or 2 * pad[1] > kernel[1]:
+        raise ValueError(f"padding (={padding}) must be at most half of kernel_size (={kernel_size})")
+    output_size((x.shape[2], x.shape[3]), kernel, step, pad, spread)
+    return kernel, step, pad, spread
+
+
+def max_pool2d(
+    x: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1
+) -> Tensor:
+    """Return the largest value of each window of x (N, C, H, W).
+
+    Parameters
+    ----------
+    x
+        The input (N, C, H, W).
+    kernel_size, stride, padding, dilation
+        An int or a pair (height, width); the stride defaults to the kernel size. Padding never wins and is at most half
+        of the kernel size. Of equal values the first gets the gradient; NaN wins over numbers.
+
+    Raises
+    ------
+    ValueError
+        When the window exceeds the padded input, or a size is out of range.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> ma.ops.max_pool2d(ma.tensor([[[[1.0, 3.0], [2.0, 0.0]]]]), 2)
+    tensor([[[[3.]]]])
+    """
+    kernel, step, pad, spread = window(x, kernel_size, stride, padding, dilation)
+    return MaxPool2d.apply(x, kernel_size=kernel, stride=step, padding=pad, dilation=spread)
+
+
+def avg_pool2d(
+    x: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0, count_include_pad: bool = True
+) -> Tensor:
+    """Return the mean of each window of x (N, C, H, W).
+
+    Parameters
+    ----------
+    x
+        The input (N, C, H, W).
+    kernel_size, stride, padding
+        As in `max_pool2d`.
+    count_include_pad
+        Whether padded zeros count in the mean (the default, as in PyTorch), or only cells of the input.
+
+    Raises
+    ------
+    ValueError
+        As in `max_pool2d`.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> ma.ops.avg_pool2d(ma.tensor([[[[1.0, 3.0], [2.0, 0.0]]]]), 2)
+    tensor([[[[1.5]]]])
+    """
+    kernel, step, pad, _ = window(x, kernel_size, stride, padding, 1)
+    return AvgPool2d.apply(x, kernel_size=kernel, stride=step, padding=pad, count_include_pad=bool(count_include_pad))

@@ -1,0 +1,171 @@
+"""Operations on the shape: reshape, flatten, transpose, squeeze, unsqueeze, broadcast, index, concatenate, stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minadder.autograd import Array, Function
+from minadder.ops.arithmetic import sum_to
+from minadder.tensor import Tensor, index_arrays, method
+
+
+class Reshape(Function):
+    """The same elements in another shape."""
+
+    def forward(self, x: Array, shape: tuple[int, ...]) -> Array:
+        """Return x in another shape."""
+        self.shape = x.shape
+        return x.reshape(shape)
+
+    def backward(self, grad: Array) -> Array:
+        """Return G in the shape of x."""
+        return grad.reshape(self.shape)
+
+
+class Transpose(Function):
+    """The axes in another order."""
+
+    def forward(self, x: Array, axes: tuple[int, ...]) -> Array:
+        """Return x with its axes in another order."""
+        self.axes = axes
+        return x.transpose(axes)
+
+    def backward(self, grad: Array) -> Array:
+        """Return G with its axes put back."""
+        return grad.transpose(np.argsort(self.axes))
+
+
+class BroadcastTo(Function):
+    """Copies along new axes and along axes of size 1."""
+
+    def forward(self, x: Array, shape: tuple[int, ...]) -> Array:
+        """Return x repeated up to a shape."""
+        self.shape = x.shape
+        return np.broadcast_to(x, shape)
+
+    def backward(self, grad: Array) -> Array:
+        """Return G summed over the copies."""
+        return sum_to(grad, self.shape)
+
+
+class GetItem(Function):
+    """Elements picked by an index."""
+
+    def forward(self, x: Array, index: Any) -> Array:
+        """Return x[index]."""
+        self.shape, self.index = x.shape, index
+        return np.asarray(x[index])
+
+    def backward(self, grad: Array) -> Array:
+        """Return G at the picked places, summed where one was picked twice, and 0 elsewhere."""
+        x_grad = np.zeros(self.shape, grad.dtype)
+        np.add.at(x_grad, self.index, grad)
+        return x_grad
+
+
+class Concatenate(Function):
+    """Tensors one after the other along an axis."""
+
+    def forward(self, *arrays: Array, axis: int) -> Array:
+        """Return the arrays joined along an axis."""
+        self.axis = axis
+        self.ends = np.cumsum([array.shape[axis] for array in arrays])[:-1]
+        return np.concatenate(arrays, axis=axis)
+
+    def backward(self, grad: Array) -> tuple[Array, ...]:
+        """Return the parts of G."""
+        return tuple(np.split(grad, self.ends, axis=self.axis))
+
+
+@method("reshape")
+def reshape(x: Tensor, *shape: Any) -> Tensor:
+    """Return the same elements in another shape, given as numbers or as one tuple; -1 stands for what is left.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> ma.tensor([1.0, 2.0, 3.0, 4.0]).reshape(2, -1)
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    return Reshape.apply(x, shape=tuple(target))
+
+
+@method("flatten")
+def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Return the tensor with the axes from `start_dim` to `end_dim` merged into one."""
+    if x.ndim == 0:
+        return reshape(x, 1)
+    for axis in (start_dim, end_dim):
+        if not -x.ndim <= axis < x.ndim:
+            raise ValueError(f"flatten: axis {axis} is out of range for a tensor of shape {x.shape}")
+    first, last = start_dim % x.ndim, end_dim % x.ndim
+    if first > last:
+        raise ValueError(f"flatten: start_dim (={start_dim}) lies behind end_dim (={end_dim}) in shape {x.shape}")
+    merged = int(np.prod(x.shape[first : last + 1], dtype=int))
+    return reshape(x, (*x.shape[:first], merged, *x.shape[last + 1 :]))
+
+
+@method("transpose")
+def transpose(x: Tensor, *axes: int) -> Tensor:
+    """Return the tensor with its axes in the given order, as in NumPy; without one, reversed."""
+    order = axes or tuple(range(x.ndim))[::-1]
+    if sorted(axis % x.ndim if x.ndim else axis for axis in order) != list(range(x.ndim)):
+        raise ValueError(f"transpose needs each of the {x.ndim} axes of shape {x.shape} once, not {order}")
+    return Transpose.apply(x, axes=tuple(axis % x.ndim for axis in order))
+
+
+@method("squeeze")
+def squeeze(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """Return the tensor without axes of size 1: all of them (None) or the given ones."""
+    return reshape(x, np.squeeze(x.numpy(), axis).shape)
+
+
+@method("unsqueeze")
+def unsqueeze(x: Tensor, axis: int) -> Tensor:
+    """Return the tensor with a new axis of size 1 at a place."""
+    return reshape(x, np.expand_dims(x.numpy(), axis).shape)
+
+
+@method("broadcast_to")
+def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return the tensor repeated along new axes and along axes of size 1, up to a shape. No memory is copied."""
+    return BroadcastTo.apply(x, shape=tuple(shape))
+
+
+@method("__getitem__")
+def getitem(x: Tensor, index: Any) -> Tensor:
+    """Return x[index] for any of NumPy's indices: numbers, slices, None, ..., arrays of integers or of bool."""
+    parts = index_arrays(index)
+    if isinstance(parts, tuple):  # an index array that the caller changes later must not move the gradient
+        parts = tuple(part.copy() if isinstance(part, np.ndarray) else part for part in parts)
+    elif isinstance(parts, (np.ndarray, list)):
+        parts = np.array(parts) if len(parts) else np.array(parts, dtype=int)
+    return GetItem.apply(x, index=parts)
+
+
+def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Return tensors of one dtype joined along an existing axis.
+
+    Raises
+    ------
+    ValueError
+        For no tensors, or shapes that differ along another axis.
+    TypeError
+        For mixed dtypes.
+    """
+    if not tensors:
+        raise ValueError("concatenate needs at least one tensor")
+    dtypes = {str(tensor.dtype) for tensor in tensors}
+    if len(dtypes) > 1:
+        raise TypeError(f"concatenate needs tensors of one dtype, not {sorted(dtypes)}: use .astype(...)")
+    return Concatenate.apply(*tensors, axis=axis)
+
+
+def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Return tensors of one shape joined along a new axis."""
+    return concatenate([unsqueeze(tensor, axis) for tensor in tensors], axis)

@@ -1,0 +1,208 @@
+"""The layers that slide filters over an image: adder2d and conv2d."""
+
+from __future__ import annotations
+
+from minadder.autograd import Array, Function
+from minadder.kernels.adder import cpu as adder
+from minadder.kernels.adder.reference import RULES
+from minadder.kernels.conv import cpu as conv
+from minadder.kernels.geometry import Pair, Size, check_filters, output_size, pair
+from minadder.tensor import Tensor
+
+
+class Adder2d(Function):
+    """Y = −Σ |X − F| over each window, with a choice of gradient rules."""
+
+    def forward(
+        self,
+        x: Array,
+        w: Array,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        weight_grad: str,
+        input_grad: str,
+    ) -> Array:
+        """Return Y (Chen et al. 2020, Eq. 2)."""
+        self.saved = x, w
+        self.window = stride, padding, dilation, groups
+        self.rules = input_grad, weight_grad
+        return adder.forward(x, w, *self.window)
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
+        """Return Σ G · rule(F − X) and Σ G · rule(X − F) (Chen et al. 2020, Eqs. 4–6)."""
+        x, w = self.saved
+        x_grad = w_grad = None
+        if self.needs_input_grad[0]:
+            x_grad = adder.input_grad(grad, x, w, *self.window, self.rules[0])
+        if self.needs_input_grad[1]:
+            w_grad = adder.weight_grad(grad, x, w, *self.window, self.rules[1])
+        return x_grad, w_grad
+
+
+class Conv2d(Function):
+    """Y = Σ X·F over each window."""
+
+    def forward(self, x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
+        """Return Y (Chen et al. 2020, Eq. 1 with S(x, f) = x·f)."""
+        self.saved = x, w
+        self.window = stride, padding, dilation, groups
+        return conv.forward(x, w, *self.window)
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
+        """Return Σ G·F and Σ G·X (Chen et al. 2020, Eq. 3)."""
+        x, w = self.saved
+        x_grad = w_grad = None
+        if self.needs_input_grad[0]:
+            x_grad = conv.input_grad(grad, x.shape, w, *self.window)
+        if self.needs_input_grad[1]:
+            w_grad = conv.weight_grad(grad, x, w.shape, *self.window)
+        return x_grad, w_grad
+
+
+def window(
+    x: Tensor, w: Tensor, stride: Size, padding: Size, dilation: Size, groups: int
+) -> tuple[Pair, Pair, Pair, int]:
+    """Return stride, padding, dilation as pairs, and groups, once all fit the input and the filters."""
+    check_filters(x.shape, w.shape, groups)
+    if x.dtype != w.dtype:
+        raise TypeError(f"the input is {x.dtype} and the filters are {w.dtype}: use .astype(...) on one of them")
+    pairs = pair(stride, "stride", 1), pair(padding, "padding", 0), pair(dilation, "dilation", 1)
+    output_size((x.shape[2], x.shape[3]), (w.shape[2], w.shape[3]), *pairs)
+    return (*pairs, int(groups))
+
+
+def check_rule(rule: str, name: str) -> str:
+    """Return a gradient rule that exists; ValueError with the list of rules for another."""
+    if rule not in RULES:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, RULES))}, not {rule!r}")
+    return rule
+
+
+def adder2d(
+    x: Tensor,
+    w: Tensor,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    weight_grad: str = "full_precision",
+    input_grad: str = "hardtanh",
+) -> Tensor:
+    """Return the adder layer's output Y = −Σ |X − F| over each window (Chen et al. 2020, Eq. 2).
+
+    Parameters
+    ----------
+    x
+        The input (N, C, H, W), float32 or float64.
+    w
+        The filters (T, C / groups, kh, kw), of the same dtype.
+    stride, padding, dilation
+        An int or a pair (height, width). A padded cell is 0 and counts |0 − F|.
+    groups
+        Into how many groups channels and filters are divided; each group sees only its own channels.
+    weight_grad, input_grad
+        What stands in for ∂Y/∂F and ∂Y/∂X, chosen independently. With d = X − F for the filter and d = F − X for the
+        input: "exact" or "sign" is sgn(d) (Eq. 4), "full_precision" is d (Eq. 5), "hardtanh" is d clipped to [−1, 1]
+        (Eqs. 6–7). Only "exact" is the derivative of Y. The default is the paper's choice.
+
+    Returns
+    -------
+    The output (N, T, H', W'), never above 0; H' = floor((H + 2·padding − dilation·(kh − 1) − 1) / stride) + 1.
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not fit, groups do not divide, the window exceeds the input, or a rule is unknown.
+    TypeError
+        When the dtypes differ.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> x = ma.tensor([[[[1.0, 2.0, 4.0]]]])
+    >>> w = ma.tensor([[[[1.0, 1.0]]]])
+    >>> ma.ops.adder2d(x, w)
+    tensor([[[[-1., -4.]]]])
+    """
+    sizes = window(x, w, stride, padding, dilation, groups)
+    return Adder2d.apply(
+        x,
+        w,
+        stride=sizes[0],
+        padding=sizes[1],
+        dilation=sizes[2],
+        groups=sizes[3],
+        weight_grad=check_rule(weight_grad, "weight_grad"),
+        input_grad=check_rule(input_grad, "input_grad"),
+    )
+
+
+def adder_linear(x: Tensor, w: Tensor, weight_grad: str = "full_precision", input_grad: str = "hardtanh") -> Tensor:
+    """Return Y = −Σ |X − F| for x (..., in) and filters w (out, in): the adder layer of window size 1.
+
+    The rules are those of `adder2d`.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> ma.ops.adder_linear(ma.tensor([[1.0, 2.0]]), ma.tensor([[0.0, 0.0], [1.0, 1.0]]))
+    tensor([[-3., -1.]])
+    """
+    if w.ndim != 2:
+        raise ValueError(f"the filters must have the axes (out, in); their shape is {w.shape}")
+    if x.ndim == 0 or x.shape[-1] != w.shape[1]:
+        raise ValueError(
+            f"the input's last axis must have size {w.shape[1]}, as the filters of shape {w.shape} have; "
+            f"the input's shape is {x.shape}"
+        )
+    rows = x.size // x.shape[-1]
+    y = adder2d(
+        x.reshape(rows, x.shape[-1], 1, 1), w.reshape(*w.shape, 1, 1), weight_grad=weight_grad, input_grad=input_grad
+    )
+    return y.reshape(*x.shape[:-1], w.shape[0])
+
+
+def conv2d(
+    x: Tensor,
+    w: Tensor,
+    bias: Tensor | None = None,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Return the convolution Y = Σ X·F over each window, plus a bias per filter.
+
+    Parameters
+    ----------
+    x
+        The input (N, C, H, W), float32 or float64.
+    w
+        The filters (T, C / groups, kh, kw), of the same dtype; not flipped.
+    bias
+        A tensor (T,), or None.
+    stride, padding, dilation, groups
+        As in `adder2d`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `adder2d`.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> x = ma.tensor([[[[1.0, 2.0, 4.0]]]])
+    >>> w = ma.tensor([[[[1.0, 1.0]]]])
+    >>> ma.ops.conv2d(x, w)
+    tensor([[[[3., 6.]]]])
+    """
+    sizes = window(x, w, stride, padding, dilation, groups)
+    y = Conv2d.apply(x, w, stride=sizes[0], padding=sizes[1], dilation=sizes[2], groups=sizes[3])
+    if bias is None:
+        return y
+    if bias.shape != (w.shape[0],):
+        raise ValueError(f"the bias must have shape ({w.shape[0]},), one per filter, not {bias.shape}")
+    return y + bias.reshape(-1, 1, 1)

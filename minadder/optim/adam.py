@@ -1,0 +1,105 @@
+"""Adam: steps from running averages of the gradient and of its square."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minadder.autograd import Array
+from minadder.optim.adder_lr import AdderLR
+from minadder.optim.checks import number
+from minadder.optim.optimizer import Optimizer, Parameters
+from minadder.tensor import Tensor
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, Algorithm 1), as `torch.optim.Adam`: weight decay is an L2 penalty.
+
+    With the gradient g of a parameter w, its averages m and v, and its number of steps t, one step is::
+
+        g ← g · adder_lr.scale(g)                          adder filters only
+        g ← g + weight_decay · w
+        m ← β₁ · m + (1 − β₁) · g
+        v ← β₂ · v + (1 − β₂) · g²
+        w ← w − lr · m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + eps)
+
+    Parameters
+    ----------
+    params
+        The parameters, such as `net.parameters()`; or dictionaries `{"params": [...], "lr": ...}`, one a group, whose
+        other entries replace the arguments below for that group.
+    lr
+        The learning rate, above 0.
+    betas
+        (β₁, β₂), how much of the averages is kept, each in [0, 1).
+    eps
+        Keeps the quotient finite, above 0.
+    weight_decay
+        The factor of the L2 penalty's gradient, at least 0.
+    adder_lr
+        The rule for adder filters, `AdaptiveLR` or `IncreasedLR`; None treats them as all others.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a bad parameter list, an unknown entry of a group, or a value outside the ranges above.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> from minadder import optim
+    >>> w = ma.tensor([1.0, -3.0], requires_grad=True)
+    >>> optimizer = optim.Adam([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.numpy().round(3)
+    array([ 0.5, -2.5], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        adder_lr: AdderLR | None = None,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "adder_lr": adder_lr}
+        super().__init__(params, defaults)
+
+    def _check_options(self, options: dict[str, Any], where: str) -> None:
+        betas = options["betas"]
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise TypeError(f"{where}betas must be a pair of numbers, got {betas!r}")
+        for index, beta in enumerate(betas):
+            number(beta, f"{where}betas[{index}]", "[0, 1)")
+        number(options["eps"], f"{where}eps", "(0, inf)")
+
+    def _new_state(self, parameter: Tensor) -> dict[str, Array]:
+        return {
+            "step": np.zeros((), np.int64),
+            "exp_avg": np.zeros_like(parameter._array),
+            "exp_avg_sq": np.zeros_like(parameter._array),
+        }
+
+    def _descent(self, parameter: Tensor, gradient: Array, spare: Array, group: dict[str, Any]) -> Array:
+        beta1, beta2 = group["betas"]
+        state = self._state_of(parameter)
+        steps, mean, mean_square = state["step"], state["exp_avg"], state["exp_avg_sq"]
+        steps += 1
+        np.multiply(mean, beta1, out=mean)
+        np.add(mean, np.multiply(gradient, 1 - beta1, out=spare), out=mean)
+        np.multiply(mean_square, beta2, out=mean_square)
+        np.multiply(np.multiply(gradient, gradient, out=spare), 1 - beta2, out=spare)
+        np.add(mean_square, spare, out=mean_square)
+
+        t = int(steps)
+        size = np.sqrt(mean_square, out=spare)
+        np.divide(size, math.sqrt(1 - beta2**t), out=size)
+        np.add(size, group["eps"], out=size)
+        np.divide(mean, size, out=gradient)
+        np.multiply(gradient, group["lr"] / (1 - beta1**t), out=gradient)
+        return gradient

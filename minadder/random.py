@@ -1,0 +1,49 @@
+"""The library's random numbers: one generator, seeded by `manual_seed`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_generator = np.random.Generator(np.random.PCG64())
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the generator that draws initial weights, so that the same program gives the same bits.
+
+    Parameters
+    ----------
+    seed
+        An integer of at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> ma.manual_seed(0)
+    """
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise TypeError(f"the seed must be an integer, not {seed!r}")
+    if seed < 0:
+        raise ValueError(f"the seed must be at least 0, not {seed}")
+    _generator.bit_generator.state = np.random.PCG64(seed).state
+
+
+def generator() -> np.random.Generator:
+    """Return the library's random generator."""
+    return _generator
+
+
+def generator_state() -> dict[str, Any]:
+    """Return the generator's state: a dictionary of strings and integers, which JSON can hold."""
+    return dict(_generator.bit_generator.state)
+
+
+def set_generator_state(state: dict[str, Any]) -> None:
+    """Put the generator back into a state that `generator_state` returned."""
+    _generator.bit_generator.state = state
