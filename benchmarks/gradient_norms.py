@@ -7,8 +7,9 @@ What must reproduce is the gap of orders of magnitude, not the digits: they depe
 
 from __future__ import annotations
 
-import minadder as ma
 from environment import description, write_table
+
+import minadder as ma
 from minadder import analysis, data, models
 
 SEED = 0

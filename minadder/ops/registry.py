@@ -21,6 +21,7 @@ from minadder.kernels.geometry import pair
 from minadder.kernels.losses import reference as losses
 from minadder.kernels.pool import reference as pool
 from minadder.ops import samples
+from minadder.ops.batchnorm import by_channel
 from minadder.ops.samples import Draw, Sample
 from minadder.tensor import Tensor
 
@@ -80,12 +81,12 @@ def as_images(forward: Callable[..., Array], *arrays: Any, **options: Any) -> Ar
 
 def normalise(x: Array, gamma: Array, beta: Array, eps: float = 1e-5) -> Array:
     """Return x normalised by its own statistics."""
-    return batchnorm.forward_train(x.reshape(*x.shape[:2], -1), gamma, beta, eps)[0].reshape(x.shape)
+    return batchnorm.forward_train(by_channel(x), gamma, beta, eps)[0].reshape(x.shape)
 
 
 def normalise_by(x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float = 1e-5) -> Array:
     """Return x normalised by given statistics."""
-    return batchnorm.forward_eval(x.reshape(*x.shape[:2], -1), gamma, beta, mean, var, eps).reshape(x.shape)
+    return batchnorm.forward_eval(by_channel(x), gamma, beta, mean, var, eps).reshape(x.shape)
 
 
 def pooled(forward: Callable[..., Any], x: Array, **options: Any) -> Array:

@@ -58,20 +58,20 @@ class Draw:
 
     def halves(self, shape: tuple[int, ...], reach: int = 6) -> Array:
         """Return float64 values from ½ℤ between −reach / 2 and reach / 2."""
-        return self.rng.integers(-reach, reach + 1, shape) / 2
+        return np.asarray(self.rng.integers(-reach, reach + 1, shape) / 2)
 
     def quarters(self, shape: tuple[int, ...], reach: int = 6) -> Array:
         """Return float64 values from ½ℤ + ¼: never 0, 1 or −1, and never a half."""
-        return self.halves(shape, reach) + 0.25
+        return np.asarray(self.halves(shape, reach) + 0.25)
 
     def positive(self, shape: tuple[int, ...]) -> Array:
         """Return float64 values from ½ℤ + ¼ above 0."""
-        return np.abs(self.quarters(shape))
+        return np.asarray(np.abs(self.quarters(shape)))
 
     def distinct(self, shape: tuple[int, ...]) -> Array:
         """Return float64 values from ½ℤ of which no two are equal."""
         size = int(np.prod(shape, dtype=int))
-        return (self.rng.permutation(size).reshape(shape) - size // 2) / 2
+        return np.asarray((self.rng.permutation(size).reshape(shape) - size // 2) / 2)
 
     def broadcastable(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return two shapes that broadcast together."""
