@@ -9,11 +9,13 @@
 (1, 2)
 """
 
-from minadder import data, models, nn, ops, optim
+from minadder import callbacks, data, models, nn, ops, optim
 from minadder.autograd import Function, is_grad_enabled, no_grad
+from minadder.checkpoint import load, save
 from minadder.gradcheck import GradcheckError, gradcheck
 from minadder.random import manual_seed
 from minadder.tensor import Tensor, tensor
+from minadder.training import evaluate, fit
 
 __version__ = "0.1.0"
 
@@ -21,14 +23,19 @@ __all__ = [
     "Function",
     "GradcheckError",
     "Tensor",
+    "callbacks",
     "data",
+    "evaluate",
+    "fit",
     "gradcheck",
     "is_grad_enabled",
+    "load",
     "manual_seed",
     "models",
     "nn",
     "no_grad",
     "ops",
     "optim",
+    "save",
     "tensor",
 ]

@@ -106,7 +106,7 @@ and 0.12573 to the right. There is no derivative on a kink: move the input away 
 
     def weighted(arrays: list[Array]) -> float:
         with no_grad():
-            return float((f(*(Tensor(array) for array in arrays))._array * weights).sum())
+            return float((f(*(Tensor(array.copy()) for array in arrays))._array * weights).sum())
 
     differences = []
     entries = 0
@@ -124,7 +124,7 @@ and 0.12573 to the right. There is no derivative on a kink: move the input away 
             below = weighted(arrays)
             arrays[number][index] = value
             numeric = (above - below) / (2 * eps)
-            analytic = float(gradients[number][index])
+            analytic = float(gradients[number][index]) + 0.0  # −0 is shown as 0
             if not abs(analytic - numeric) <= atol + rtol * abs(numeric):
                 left, right = (middle - below) / eps, (above - middle) / eps
                 differences.append(Difference(number, index, analytic, numeric, left, right))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from typing import SupportsIndex
+
 Pair = tuple[int, int]
 Size = int | Pair
 
@@ -22,13 +25,21 @@ def pair(value: Size, name: str, least: int) -> Pair:
     >>> pair(3, "stride", 1)
     (3, 3)
     """
-    parts = (value, value) if not isinstance(value, (tuple, list)) else tuple(value)
-    if len(parts) != 2 or any(isinstance(part, bool) or not hasattr(part, "__index__") for part in parts):
-        raise TypeError(f"{name} must be an int or a pair of ints (height, width), not {value!r}")
-    height, width = (int(part) for part in parts)
+    parts = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    try:
+        height, width = (whole(part) for part in parts)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be an int or a pair of ints (height, width), not {value!r}") from None
     if min(height, width) < least:
         raise ValueError(f"{name} must be at least {least}, not {value!r}")
     return height, width
+
+
+def whole(value: SupportsIndex) -> int:
+    """Return an integer of any kind as an int; TypeError for a bool and for everything else."""
+    if isinstance(value, bool):
+        raise TypeError("a bool is not a size")
+    return operator.index(value)
 
 
 def output_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:

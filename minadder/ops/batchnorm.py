@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from minadder.autograd import Array, Function
 from minadder.kernels.batchnorm import cpu as kernels
 from minadder.tensor import Tensor
@@ -100,6 +102,18 @@ def batch_norm_train(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) 
 
 
 def batch_norm_eval(x: Tensor, gamma: Tensor, beta: Tensor, mean: Array, var: Array, eps: float = 1e-5) -> Tensor:
-    """Return γ·(x − mean) / √(var + ε) + β with given statistics, arrays (C,) of the dtype of x."""
+    """Return γ·(x − mean) / √(var + ε) + β with given statistics, arrays (C,) of the dtype of x.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When the shapes or the dtypes do not fit.
+    """
     check(x, gamma, beta, eps)
+    for name, values in (("mean", mean), ("var", var)):
+        if not isinstance(values, np.ndarray) or values.dtype != x.dtype:
+            what = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
+            raise TypeError(f"{name} must be an array of {x.dtype}, as the input is, not {what}")
+        if values.shape != gamma.shape:
+            raise ValueError(f"{name} must have shape {gamma.shape}, one value per channel, not {values.shape}")
     return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps)

@@ -45,8 +45,22 @@ def window(x: Tensor, kernel_size: Size, stride: Size | None, padding: Size, dil
     pad, spread = pair(padding, "padding", 0), pair(dilation, "dilation", 1)
     if 2 * pad[0] > kernel[0] or 2 * pad[1] > kernel[1]:
         raise ValueError(f"padding (={padding}) must be at most half of kernel_size (={kernel_size})")
-    output_size((x.shape[2], x.shape[3]), kernel, step, pad, spread)
+    size = (x.shape[2], x.shape[3])
+    output = output_size(size, kernel, step, pad, spread)
+    if not all(map(sees_input, size, output, kernel, step, pad, spread)):
+        raise ValueError(
+            f"a window would see nothing but padding: input {size[0]}×{size[1]}, kernel_size {kernel}, padding {pad}, "
+            f"dilation {spread}; use less padding or less dilation"
+        )
     return kernel, step, pad, spread
+
+
+def sees_input(size: int, output: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
+    """Return whether, along one axis, each window has a cell inside the input."""
+    if dilation == 1 or padding == 0:
+        return size > 0  # padding is at most half of the window, which is a stretch without gaps
+    starts = range(-padding, -padding + output * stride, stride)
+    return all(any(0 <= start + i * dilation < size for i in range(kernel)) for start in starts)
 
 
 def max_pool2d(

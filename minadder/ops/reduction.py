@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
 from minadder.autograd import Array, Function
@@ -14,7 +16,10 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     """Return the axes of a reduction as sorted non-negative numbers; None stands for all."""
     if axis is None:
         return tuple(range(ndim))
-    chosen = (axis,) if isinstance(axis, int) else tuple(axis)
+    try:
+        chosen = tuple(operator.index(number) for number in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+    except TypeError:
+        raise TypeError(f"axis must be an int, a tuple of ints or None, not {axis!r}") from None
     for number in chosen:
         if not -ndim <= number < ndim:
             raise ValueError(f"axis {number} is out of range for a tensor of {ndim} axes")

@@ -154,12 +154,15 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     Raises
     ------
     ValueError
-        For no tensors, or shapes that differ along another axis.
+        For no tensors, an axis out of range, or shapes that differ along another axis.
     TypeError
         For mixed dtypes.
     """
+    tensors = tuple(tensors)
     if not tensors:
         raise ValueError("concatenate needs at least one tensor")
+    if not -tensors[0].ndim <= axis < tensors[0].ndim:
+        raise ValueError(f"concatenate: axis {axis} is out of range for tensors of shape {tensors[0].shape}")
     dtypes = {str(tensor.dtype) for tensor in tensors}
     if len(dtypes) > 1:
         raise TypeError(f"concatenate needs tensors of one dtype, not {sorted(dtypes)}: use .astype(...)")

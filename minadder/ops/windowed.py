@@ -157,6 +157,8 @@ def adder_linear(x: Tensor, w: Tensor, weight_grad: str = "full_precision", inpu
             f"the input's last axis must have size {w.shape[1]}, as the filters of shape {w.shape} have; "
             f"the input's shape is {x.shape}"
         )
+    if 0 in w.shape:
+        raise ValueError(f"the filters must not be empty; their shape is {w.shape}")
     rows = x.size // x.shape[-1]
     y = adder2d(
         x.reshape(rows, x.shape[-1], 1, 1), w.reshape(*w.shape, 1, 1), weight_grad=weight_grad, input_grad=input_grad

@@ -1,0 +1,7 @@
+"""`python -m minadder`: the command line."""
+
+import sys
+
+from minadder.cli import main
+
+sys.exit(main())

@@ -1,0 +1,278 @@
+"""The training loop: `fit`, the history it returns, and what callbacks see."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+
+from minadder import checkpoint
+from minadder.autograd import Array, no_grad
+from minadder.data import Dataset, Loader
+from minadder.diagnosis import first_non_finite, warn_without_batchnorm
+from minadder.nn import BCEWithLogitsLoss, CrossEntropyLoss, Module
+from minadder.optim.optimizer import Optimizer
+from minadder.optim.schedules import Schedule
+from minadder.tensor import Tensor
+
+
+class Epoch(TypedDict):
+    """What the history says of one epoch. Accuracies lie in [0, 1]; the test values are None without test data."""
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    test_loss: float | None
+    test_accuracy: float | None
+    seconds: float
+
+
+@dataclass
+class Run:
+    """A training under way, as callbacks see it."""
+
+    net: Module
+    optimizer: Optimizer
+    epochs: int
+    steps_per_epoch: int
+    settings: dict[str, Any]
+    history: list[Epoch] = field(default_factory=list)
+    epoch: int = 0
+    """The epoch under way, counted from 0."""
+    step: int = 0
+    """The steps done in it."""
+    loss: float = math.nan
+    """The mean training loss of the epoch so far."""
+    accuracy: float = math.nan
+    """The training accuracy of the epoch so far."""
+
+
+class Callback:
+    """Is told how a training goes. A subclass writes those of the methods that it needs."""
+
+    def on_train_begin(self, run: Run) -> None:
+        """Called before the first step; `run.history` holds the epochs of an earlier process."""
+
+    def on_step_end(self, run: Run) -> None:
+        """Called after each step."""
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Called after each epoch; its entry is the last of `run.history`."""
+
+    def on_train_end(self, run: Run) -> None:
+        """Called at the end, also when an error or Ctrl-C ends the training."""
+
+
+def fit(
+    net: Module,
+    train: Loader | Dataset,
+    test: Loader | Dataset | None = None,
+    *,
+    epochs: int,
+    optimizer: Optimizer,
+    schedule: Schedule | None = None,
+    loss: Module | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: str | Path | None = None,
+) -> list[Epoch]:
+    """Train a network.
+
+    Parameters
+    ----------
+    net
+        The network, from inputs to logits.
+    train, test
+        Loaders; a Dataset stands for its Loader with the defaults, shuffled for training.
+    epochs
+        How often to go through the training data, all in all (a resumed training included).
+    optimizer
+        What changes the parameters.
+    schedule
+        What sets the learning rate as training goes on, before each step or each epoch; None leaves it alone.
+    loss
+        A loss module; by default `nn.CrossEntropyLoss()`.
+    callbacks
+        What is told of the progress, such as `ma.callbacks.Progress()` and `ma.callbacks.Checkpoint(path)`.
+    resume
+        A checkpoint to go on from. With the same arguments as before, the end has the same bits as without the break.
+
+    Returns
+    -------
+    The history, a dictionary for each epoch: epoch, lr, train_loss, train_accuracy, test_loss, test_accuracy, seconds.
+
+    Raises
+    ------
+    ValueError
+        For fewer than one epoch, no data, or a checkpoint of another training.
+    RuntimeError
+        When the loss becomes NaN or Inf; the message names the first layer responsible.
+
+    Warns
+    -----
+    UserWarning
+        Of adder layers with no batch norm behind them.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> from minadder import data, models, optim
+    >>> ma.manual_seed(0)
+    >>> net = models.mlp((2, 3, 2), "adder")
+    >>> history = ma.fit(net, data.unit_ball(200), epochs=2, optimizer=optim.SGD(net.parameters(), lr=0.1))
+    >>> [entry["epoch"] for entry in history]
+    [1, 2]
+    """
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"epochs must be an integer of at least 1, not {epochs!r}")
+    train_loader = train if isinstance(train, Loader) else Loader(train, shuffle=True)
+    test_loader = test if isinstance(test, Loader) or test is None else Loader(test)
+    criterion = CrossEntropyLoss() if loss is None else loss
+    warn_without_batchnorm(net)
+    settings = describe(net, train_loader, epochs, optimizer, schedule, criterion)
+    run = Run(net, optimizer, epochs, len(train_loader), settings)
+    if resume is not None:
+        go_on(run, resume)
+    for callback in callbacks:
+        callback.on_train_begin(run)
+    try:
+        for epoch in range(len(run.history), epochs):
+            run.epoch = epoch
+            train_epoch(run, train_loader, test_loader, schedule, criterion, callbacks)
+            for callback in callbacks:
+                callback.on_epoch_end(run)
+    finally:
+        for callback in callbacks:
+            callback.on_train_end(run)
+    net.eval()
+    return run.history
+
+
+def describe(
+    net: Module, train: Loader, epochs: int, optimizer: Optimizer, schedule: Schedule | None, loss: Module
+) -> dict[str, Any]:
+    """Return what must be the same when a training is resumed, as JSON can hold it."""
+    groups = [
+        {name: value for name, value in group.items() if name != "lr"} for group in optimizer.state_dict()["groups"]
+    ]
+    return {
+        "net": repr(net),
+        "data": f"{train.dataset.name}, {len(train.dataset)} examples",
+        "batch_size": train.batch_size,
+        "shuffle": train.shuffle,
+        "drop_last": train.drop_last,
+        "transform": repr(train.transform),
+        "data seed": train.seed,
+        "epochs": epochs,
+        "optimizer": type(optimizer).__name__,
+        "hyperparameters": repr(groups),
+        "schedule": repr(schedule),
+        "loss": repr(loss),
+    }
+
+
+def go_on(run: Run, path: str | Path) -> None:
+    """Bring a run to where a checkpoint was written, once it is of the same training."""
+    arrays, state = checkpoint.read_training(path)
+    progress = state["progress"]
+    for name, value in run.settings.items():
+        if progress["settings"].get(name) != value:
+            raise ValueError(
+                f"{path} is of another training: its {name} is {progress['settings'].get(name)!r}, now it is "
+                f"{value!r}. Resume with the same settings, or start a new training"
+            )
+    checkpoint.restore_training(arrays, state, run.net, run.optimizer)
+    run.history = progress["history"]
+
+
+def train_epoch(
+    run: Run,
+    train: Loader,
+    test: Loader | None,
+    schedule: Schedule | None,
+    loss: Module,
+    callbacks: Sequence[Callback],
+) -> None:
+    """Go through the training data once, evaluate, and add to the history."""
+    begin = time.perf_counter()
+    run.net.train()
+    train.set_epoch(run.epoch)
+    total, correct, seen = 0.0, 0, 0
+    for run.step, (inputs, labels) in enumerate(train):
+        if schedule is not None:
+            done = run.epoch + (run.step / run.steps_per_epoch if schedule.by == "step" else 0)
+            schedule.set_lr(run.optimizer, done / run.epochs)
+        value, outputs = train_step(run, inputs, labels, loss)
+        total += value * len(labels)
+        correct += count_correct(outputs, labels)
+        seen += len(labels)
+        run.step, run.loss, run.accuracy = run.step + 1, total / seen, correct / seen
+        for callback in callbacks:
+            callback.on_step_end(run)
+    test_loss, test_accuracy = (None, None) if test is None else evaluate(run.net, test, loss)
+    run.history.append(
+        {
+            "epoch": run.epoch + 1,
+            "lr": float(run.optimizer.param_groups[0]["lr"]),
+            "train_loss": run.loss,
+            "train_accuracy": run.accuracy,
+            "test_loss": test_loss,
+            "test_accuracy": test_accuracy,
+            "seconds": time.perf_counter() - begin,
+        }
+    )
+
+
+def train_step(run: Run, inputs: Array, labels: Array, loss: Module) -> tuple[float, Tensor]:
+    """Do one step on a batch, and return the loss and the outputs."""
+    run.optimizer.zero_grad()
+    outputs = run.net(Tensor(inputs))
+    result = loss(outputs, targets(loss, labels, outputs))
+    value = result.item()
+    if not math.isfinite(value):
+        raise RuntimeError(
+            f"the loss is {value} in epoch {run.epoch + 1}, step {run.step + 1} of {run.steps_per_epoch}. The first "
+            f"layer to give NaN or Inf is {first_non_finite(run.net, Tensor(inputs))}. "
+            f"Try a lower learning rate, or look at the data"
+        )
+    result.backward()
+    run.optimizer.step()
+    return value, outputs
+
+
+def evaluate(net: Module, data: Loader | Dataset, loss: Module | None = None) -> tuple[float, float]:
+    """Return the mean loss and the accuracy of a network on data, in evaluation mode; its mode is left as it was."""
+    loader = data if isinstance(data, Loader) else Loader(data)
+    criterion = CrossEntropyLoss() if loss is None else loss
+    mode = net.training
+    net.eval()
+    total, correct, seen = 0.0, 0, 0
+    try:
+        with no_grad():
+            for inputs, labels in loader:
+                outputs = net(Tensor(inputs))
+                total += criterion(outputs, targets(criterion, labels, outputs)).item() * len(labels)
+                correct += count_correct(outputs, labels)
+                seen += len(labels)
+    finally:
+        net.train(mode)
+    return total / seen, correct / seen
+
+
+def targets(loss: Module, labels: Array, outputs: Tensor) -> Array:
+    """Return labels as the loss takes them: class numbers, or for the binary loss 0 and 1 in the outputs' shape."""
+    if isinstance(loss, BCEWithLogitsLoss):
+        return labels.reshape(outputs.shape).astype(outputs.dtype)
+    return labels
+
+
+def count_correct(outputs: Tensor, labels: Array) -> int:
+    """Return how many labels the outputs name: by the largest logit, or the sign of a single one."""
+    logits = outputs.numpy()
+    guesses = logits.reshape(-1) > 0 if logits.size == len(labels) else logits.argmax(axis=1)
+    return int(np.count_nonzero(guesses == labels))
