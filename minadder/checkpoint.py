@@ -21,8 +21,9 @@ from minadder.autograd import Array
 from minadder.nn import Module
 from minadder.optim.optimizer import Optimizer
 
-DIGEST = "sha256"
-STATE = "minadder"
+KEY = "minadder"
+"""The one entry of the metadata: with several, safetensors would write them in an order that differs each time."""
+
 LENGTH_BYTES = 8
 MOST_HEADER_BYTES = 100_000_000
 FORMAT = 1
@@ -55,9 +56,9 @@ def write_file(path: str | Path, content: bytes) -> None:
         raise OSError(error.errno, f"cannot write ({error.strerror})", str(place)) from None
 
 
-def arrays_digest(arrays: Mapping[str, Array]) -> str:
-    """Return the SHA-256 over names, dtypes, shapes and values."""
-    digest = hashlib.sha256()
+def content_digest(arrays: Mapping[str, Array], state: Any) -> str:
+    """Return the SHA-256 over the state, and names, dtypes, shapes and values of the arrays."""
+    digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode())
     for name in sorted(arrays):
         array = np.asarray(arrays[name], order="C")
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
@@ -69,8 +70,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Array], state: Any = Non
     """Write arrays, and a state that JSON can hold, to a safetensors file with a digest over both."""
     from safetensors.numpy import save
 
-    metadata = {STATE: json.dumps(state, sort_keys=True)}
-    metadata[DIGEST] = hashlib.sha256((arrays_digest(arrays) + metadata[STATE]).encode()).hexdigest()
+    metadata = {KEY: json.dumps({"sha256": content_digest(arrays, state), "state": state})}
     write_file(path, save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata))
 
 
@@ -96,16 +96,21 @@ def read_arrays(path: str | Path) -> tuple[dict[str, Array], Any]:
         arrays = load(content)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{place}: not a whole safetensors file ({error}); it is truncated or altered") from None
-    metadata = header.get("__metadata__") or {}
-    if DIGEST not in metadata:
-        return arrays, None
-    expected = hashlib.sha256((arrays_digest(arrays) + metadata.get(STATE, "")).encode()).hexdigest()
-    if metadata[DIGEST] != expected:
+    metadata = header.get("__metadata__", {})
+    if KEY not in metadata:
+        return arrays, None  # by another program, which keeps no digest
+    try:
+        kept = json.loads(metadata[KEY])
+        written, state = kept["sha256"], kept["state"]
+    except (json.JSONDecodeError, RecursionError, KeyError, TypeError) as error:
+        raise ValueError(f"{place}: its metadata cannot be read ({error!r}); it was altered") from None
+    found = content_digest(arrays, state)
+    if written != found:
         raise ValueError(
-            f"{place}: the content does not match its SHA-256 (file says {metadata[DIGEST][:16]}…, content gives "
-            f"{expected[:16]}…); the file was altered"
+            f"{place}: the content does not match its SHA-256 (the file says {str(written)[:16]}…, the content gives "
+            f"{found[:16]}…); the file was altered"
         )
-    return arrays, json.loads(metadata[STATE])
+    return arrays, state
 
 
 def read_header(place: Path, content: bytes) -> dict[str, Any]:

@@ -196,7 +196,8 @@ the input's shape is (1, 3)
                 f"the state does not fit {type(self).__name__}: missing {missing or 'nothing'}, "
                 f"unknown {unknown or 'nothing'}"
             )
-        for name, value in given.items():
+        for name in (name for name in own if name in given):
+            value = given[name]
             if value.shape != own[name].shape or value.dtype != own[name].dtype:
                 raise ValueError(
                     f"{name} of {type(self).__name__} has shape {own[name].shape}, dtype {own[name].dtype}, but the "

@@ -9,7 +9,7 @@ from minadder.plot.figure import new_figure
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]], title: str = "") -> Any:
-    """Return a figure of the loss (logarithmic) and the error rate (logarithmic) of training and test data by epoch.
+    """Return a figure of the loss and the error rate, both on a logarithmic scale, of training and test data by epoch.
 
     Parameters
     ----------
@@ -47,8 +47,9 @@ def learning_curves(history: Sequence[Mapping[str, Any]], title: str = "") -> An
         error_axes.plot(epochs, errors, marker=marker, markersize=3, color=colour, label=last)
     loss_axes.set(xlabel="epoch", ylabel="cross-entropy", yscale="log")
     error_axes.set(xlabel="epoch", ylabel="error / %")
-    if all(100 * (1 - entry["train_accuracy"]) > 0 for entry in history):
-        error_axes.set(yscale="log")
+    error_axes.set_yscale("symlog", linthresh=0.1)  # logarithmic, and 0 has a place
+    error_axes.set_ylim(bottom=0)
+    error_axes.yaxis.set_major_formatter("{x:g}")
     for axes in (loss_axes, error_axes):
         axes.grid(alpha=0.3, which="both")
         axes.xaxis.get_major_locator().set_params(integer=True)

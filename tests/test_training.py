@@ -1,0 +1,233 @@
+"""The training loop: what it computes, what it tells, and when it stops."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+import minadder as ma
+from minadder import callbacks, checkpoint, data, models, nn, optim
+from minadder.diagnosis import first_non_finite
+from minadder.training import Callback
+
+
+def blobs(count=60, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    inputs = (rng.standard_normal((count, 4)) + 3 * np.eye(4)[labels]).astype(np.float32)
+    return data.Dataset(inputs, labels.astype(np.int64), classes, "blobs")
+
+
+def make(layer="adder", lr=0.1, seed=0):
+    ma.manual_seed(seed)
+    net = models.mlp((4, 8, 3), layer)
+    optimizer = optim.SGD(net.parameters(), lr=lr, momentum=0.9, nesterov=True, adder_lr=optim.AdaptiveLR(0.2))
+    return net, optimizer
+
+
+def loader(dataset=None, **options):
+    return data.Loader(dataset or blobs(), 16, shuffle=True, seed=1, **options)
+
+
+def test_it_learns_and_the_history_says_so():
+    net, optimizer = make()
+    history = ma.fit(net, loader(), blobs(seed=9), epochs=8, optimizer=optimizer, schedule=optim.Cosine())
+    assert [entry["epoch"] for entry in history] == list(range(1, 9))
+    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
+    assert history[-1]["test_accuracy"] > 0.9
+    assert not net.training
+
+
+def test_the_history_agrees_with_an_evaluation_by_hand():
+    net, optimizer = make()
+    test = blobs(seed=9)
+    history = ma.fit(net, loader(), test, epochs=1, optimizer=optimizer)
+    with ma.no_grad():
+        logits = net(test.inputs)
+    assert history[-1]["test_accuracy"] == pytest.approx((logits.argmax(axis=1) == test.labels).mean())
+    assert history[-1]["test_loss"] == pytest.approx(ma.ops.cross_entropy(logits, test.labels).item(), rel=1e-5)
+
+
+def test_a_step_is_the_one_written_by_hand():
+    net, optimizer = make()
+    other, by_hand = make()
+    ma.fit(net, loader(), epochs=1, optimizer=optimizer, schedule=optim.Cosine())
+    batches = list(loader())
+    for number, (inputs, labels) in enumerate(batches):
+        optim.Cosine().set_lr(by_hand, number / len(batches))
+        by_hand.zero_grad()
+        ma.ops.cross_entropy(other(inputs), labels).backward()
+        by_hand.step()
+    for name, array in net.state_dict().items():
+        assert array.tobytes() == other.state_dict()[name].tobytes(), name
+
+
+@pytest.mark.parametrize("by", ["step", "epoch"])
+def test_the_schedule_sees_the_fraction_of_the_whole_training(by):
+    seen = []
+
+    class Watch(Callback):
+        def on_step_end(self, run):
+            seen.append(run.optimizer.param_groups[0]["lr"])
+
+    net, optimizer = make()
+    ma.fit(net, loader(), epochs=2, optimizer=optimizer, schedule=optim.Polynomial(by=by), callbacks=[Watch()])
+    steps = len(loader())
+    fractions = [(epoch + (step / steps if by == "step" else 0)) / 2 for epoch in range(2) for step in range(steps)]
+    np.testing.assert_allclose(seen, [0.1 * (1 - fraction) for fraction in fractions])
+
+
+def test_the_same_seed_gives_the_same_bits():
+    results = []
+    for _ in range(2):
+        net, optimizer = make()
+        ma.fit(net, loader(), epochs=2, optimizer=optimizer)
+        results.append(net.state_dict())
+    assert all(results[0][name].tobytes() == results[1][name].tobytes() for name in results[0])
+
+
+class StopAfter(Callback):
+    """Ends a training as a crash would."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_epoch_end(self, run):
+        if len(run.history) == self.epochs:
+            raise InterruptedError
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_resumed_training_ends_with_the_same_bits(tmp_path, stop):
+    def train(extra, resume=None):
+        net, optimizer = make()
+        options = {"optimizer": optimizer, "schedule": optim.Cosine(), "resume": resume}
+        keep = callbacks.Checkpoint(tmp_path / "checkpoint.safetensors")
+        history = ma.fit(net, loader(), blobs(seed=9), epochs=4, callbacks=[keep, *extra], **options)
+        return net.state_dict(), optimizer.state_dict()["arrays"], history
+
+    whole = train([])
+    with pytest.raises(InterruptedError):
+        train([StopAfter(stop)])
+    ma.manual_seed(99)  # the resumed process may have drawn other numbers before
+    resumed = train([], resume=tmp_path / "checkpoint.safetensors")
+    for part in range(2):
+        assert whole[part].keys() == resumed[part].keys()
+        for name in whole[part]:
+            assert whole[part][name].tobytes() == resumed[part][name].tobytes(), name
+    for one, other in zip(whole[2], resumed[2], strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    net, optimizer = make()
+    ma.fit(net, loader(), epochs=1, optimizer=optimizer, callbacks=[callbacks.Checkpoint(path)])
+    for change, message in (
+        ({"epochs": 2}, "epochs is 1, now it is 2"),
+        ({"lr": 0.2}, r"hyperparameters is .*0\.1.*now it is .*0\.2"),
+        ({"schedule": optim.Cosine()}, "schedule is 'None', now it is \"Cosine"),
+    ):
+        net, optimizer = make(lr=change.pop("lr", 0.1))
+        with pytest.raises(ValueError, match=message):
+            ma.fit(net, loader(), optimizer=optimizer, resume=path, **{"epochs": 1, **change})
+
+
+def test_a_loss_of_nan_stops_with_the_first_layer_responsible():
+    net, optimizer = make()
+    net.fc2.weight.data = np.full_like(net.fc2.weight.numpy(), np.nan)
+    with pytest.raises(
+        RuntimeError, match=r"epoch 1, step 1 of 4.*fc2 \(AdderLinear\).*input is finite.*weight hold NaN"
+    ):
+        ma.fit(net, loader(), epochs=1, optimizer=optimizer)
+
+
+def test_an_exploding_training_stops():
+    net, optimizer = make("conv", lr=1e30)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(RuntimeError, match=r"the loss is (nan|inf) in epoch \d.*first layer.*\(Linear\)"),
+    ):
+        ma.fit(net, loader(), epochs=5, optimizer=optimizer)
+
+
+def test_data_that_hold_nan_are_blamed_on_the_data():
+    dataset = blobs()
+    dataset.inputs[7] = np.nan
+    net, optimizer = make()
+    with pytest.raises(RuntimeError, match="input data hold NaN or Inf"):
+        ma.fit(net, loader(dataset), epochs=1, optimizer=optimizer)
+
+
+def test_the_diagnosis_leaves_the_net_as_it_was():
+    net, _ = make()
+    net.fc1.weight.data = np.full_like(net.fc1.weight.numpy(), np.inf)
+    before = net.state_dict()
+    assert "fc1 (AdderLinear)" in first_non_finite(net, ma.tensor(blobs().inputs))
+    for name, array in net.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert all(not module._hooks for module in net.modules())
+
+
+def test_an_adder_layer_without_batch_norm_warns_once():
+    net = nn.Sequential(nn.AdderLinear(4, 3))
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    with pytest.warns(UserWarning, match=r"no batch norm directly behind 0 \(AdderLinear\)") as caught:
+        ma.fit(net, loader(), epochs=2, optimizer=optimizer)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1.5, True, "3"])
+def test_wrong_epochs_are_named(epochs):
+    net, optimizer = make()
+    with pytest.raises(ValueError, match=rf"at least 1, not {epochs!r}"):
+        ma.fit(net, loader(), epochs=epochs, optimizer=optimizer)
+
+
+def test_the_binary_loss_trains_a_single_logit():
+    ma.manual_seed(0)
+    net = models.mlp((2, 6, 1), "adder")
+    optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True, adder_lr=optim.AdaptiveLR(0.2))
+    points = data.unit_ball(300)
+    scaled = data.Dataset(points.inputs / 10, points.labels, 2, "ball")
+    history = ma.fit(net, scaled, scaled, epochs=60, optimizer=optimizer, loss=nn.BCEWithLogitsLoss())
+    assert history[-1]["test_accuracy"] > 0.9
+
+
+def test_progress_writes_a_line_for_each_epoch():
+    out = io.StringIO()
+    net, optimizer = make()
+    ma.fit(net, loader(), blobs(), epochs=2, optimizer=optimizer, callbacks=[callbacks.Progress(out)])
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("epoch 2/2: loss ")
+    assert "test accuracy" in lines[1]
+    assert lines[1].endswith("0 s left")
+
+
+def test_progress_is_a_bar_on_a_terminal():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    out = Terminal()
+    net, optimizer = make()
+    ma.fit(net, loader(), blobs(), epochs=2, optimizer=optimizer, callbacks=[callbacks.Progress(out)])
+    assert "8/8" in out.getvalue()
+    assert "epoch 2/2" in out.getvalue()
+
+
+def test_the_checkpoint_is_complete_after_each_epoch(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    epochs = []
+
+    class Look(Callback):
+        def on_epoch_end(self, run):
+            _, state = checkpoint.read_training(path)
+            epochs.append(len(state["progress"]["history"]))
+
+    net, optimizer = make()
+    ma.fit(net, loader(), epochs=3, optimizer=optimizer, callbacks=[callbacks.Checkpoint(path), Look()])
+    assert epochs == [1, 2, 3]
