@@ -33,22 +33,23 @@ def parser() -> argparse.ArgumentParser:
         description="Train a network with the papers' recipe: Nesterov momentum 0.9, weight decay 5e-4, cosine from "
         "--lr to 0, adaptive learning rate for adder filters. Leaves in the folder the net, a checkpoint, the history, "
         "the learning curves and the first layer's filters.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     train.add_argument("network", choices=NETWORKS, help=f"the network; mlp has one hidden layer of {HIDDEN_UNITS}")
-    train.add_argument("--layer", choices=tuple(LAYERS), default="adder", help="the kind of its layers")
-    train.add_argument("--data", choices=DATA, default="digits", help="the data set")
-    train.add_argument("--epochs", type=positive_int, default=50, help="how often to go through the data")
+    train.add_argument(
+        "--layer", choices=tuple(LAYERS), default="adder", help="the kind of its layers (default: %(default)s)"
+    )
+    train.add_argument("--data", choices=DATA, default="digits", help="the data set (default: %(default)s)")
+    train.add_argument("--epochs", type=positive_int, default=50, help="how often to go through the data (%(default)s)")
     train.add_argument("--out", type=Path, required=True, help="the folder for what comes of it")
     train.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, if there is one")
-    train.add_argument("--seed", type=seed, default=0, help="seeds the weights and the order of the data")
+    train.add_argument("--seed", type=seed, default=0, help="of weights and order of the data (%(default)s)")
     train.add_argument(
         "--batch-size",
         type=positive_int,
-        help=f"examples a step; by default 256, or 64 for data of fewer than {SMALL_DATA} examples",
+        help=f"examples a step (256, or 64 for data of fewer than {SMALL_DATA} examples)",
     )
-    train.add_argument("--lr", type=positive_float, default=0.1, help="the learning rate at the start")
-    train.add_argument("--eta", type=positive_float, default=0.2, help="the adaptive learning rate's eta")
+    train.add_argument("--lr", type=positive_float, default=0.1, help="the learning rate at the start (%(default)s)")
+    train.add_argument("--eta", type=positive_float, default=0.2, help="the adaptive learning rate's eta (%(default)s)")
     return top
 
 
@@ -103,8 +104,8 @@ def check_folder(folder: Path, resume: bool) -> Path | None:
 
 def train(options: argparse.Namespace) -> None:
     """Train a network and leave the results in the folder."""
-    resume = check_folder(options.out, options.resume)
     train_data, test_data = data.load(options.data)
+    resume = check_folder(options.out, options.resume)
     batch_size = options.batch_size or (64 if len(train_data) < SMALL_DATA else 256)
     ma.manual_seed(options.seed)
     net = build(options.network, options.layer, train_data)
@@ -135,7 +136,7 @@ def train(options: argparse.Namespace) -> None:
         plot.filter_grid(first.numpy(), f"filters of the first layer: {name}"), options.out / "filters.png"
     )
     accuracy = history[-1]["test_accuracy"] or 0.0
-    print(f"test accuracy {100 * accuracy:.2f} % after {options.epochs} epochs; results in {options.out}")
+    print(f"test accuracy {100 * accuracy:.2f} % after epoch {options.epochs}; results in {options.out}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
