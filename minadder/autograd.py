@@ -122,6 +122,9 @@ class Function:
     @classmethod
     def apply(cls, *inputs: Tensor, **options: Any) -> Tensor:
         """Run the operation on tensors and record it in the graph, unless nobody will ask for a gradient."""
+        for value in inputs:
+            if not hasattr(value, "_node"):
+                raise TypeError(f"{cls.name()} needs tensors, not {type(value).__name__}: use ma.tensor(...)")
         node = cls()
         node.needs_input_grad = tuple(_mode.enabled and tensor.requires_grad for tensor in inputs)
         array = np.asarray(node.forward(*(tensor._array for tensor in inputs), **options))

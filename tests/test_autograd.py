@@ -200,6 +200,12 @@ def test_a_wrong_backward_of_an_operation_is_named(answer, message):
         Wrong.apply(leaf([1.0, 2.0])).sum().backward()
 
 
+def test_an_operation_needs_tensors():
+    for call in (ma.ops.relu, ma.ops.tanh):
+        with pytest.raises(TypeError, match=r"needs tensors, not ndarray: use ma\.tensor"):
+            call(np.ones(2))
+
+
 def test_backward_needs_a_graph_and_a_fitting_gradient():
     with pytest.raises(RuntimeError, match="requires_grad=True"):
         ma.tensor([1.0]).backward()
