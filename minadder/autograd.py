@@ -52,6 +52,9 @@ class no_grad(ContextDecorator):  # noqa: N801  (PyTorch's name)
     def __init__(self) -> None:
         self._outer: list[bool] = []
 
+    def _recreate_cm(self) -> no_grad:  # a decorated function needs its own for each call: threads may overlap
+        return no_grad()
+
     def __enter__(self) -> no_grad:
         self._outer.append(_mode.enabled)
         _mode.enabled = False
@@ -87,7 +90,8 @@ class Function:
     returns the output array, which must own its memory or be a view of an input. It may put arrays that the
     derivative needs into `self.saved`: inputs, outputs or its own; shapes and options go into attributes. `backward`
     takes the gradient with respect to the output and returns the gradient with respect to each input: one array for
-    one input, else a tuple, None where `self.needs_input_grad` says that nobody asks.
+    one input, else a tuple, None where `self.needs_input_grad` says that nobody asks. It must not change the gradient
+    it is given, which other nodes may be given too.
 
     Examples
     --------
@@ -112,12 +116,10 @@ class Function:
     _input_like: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...] = ()
     _retained: Tensor | None = None
     _released = False
+    _index = -1
 
     forward: Callable[..., Array]
     backward: Callable[[Array], Gradients]
-
-    def __init__(self) -> None:
-        self._index = next(_creation)
 
     @classmethod
     def apply(cls, *inputs: Tensor, **options: Any) -> Tensor:
@@ -126,11 +128,13 @@ class Function:
             if not hasattr(value, "_node"):
                 raise TypeError(f"{cls.name()} needs tensors, not {type(value).__name__}: use ma.tensor(...)")
         node = cls()
+        node._index = next(_creation)
         node.needs_input_grad = tuple(_mode.enabled and tensor.requires_grad for tensor in inputs)
         array = np.asarray(node.forward(*(tensor._array for tensor in inputs), **options))
+        if array.dtype.char not in "fd":
+            raise TypeError(f"{cls.name()}.forward must return floats, not data of dtype {array.dtype}")
         output = type(inputs[0])._wrap(array)
-        if array.base is not None:
-            output._version = next((t._version for t in inputs if same_memory(array, t._array)), output._version)
+        output._version = next((t._version for t in inputs if same_memory(array, t._array)), output._version)
         if any(node.needs_input_grad):
             node._record(inputs, output)
         return output
@@ -168,8 +172,11 @@ class Function:
                 f"{self.name()}.backward returned {len(gradients)} gradient(s) for {len(self._input_like)} input(s)"
             )
         for gradient, (shape, dtype), needed in zip(gradients, self._input_like, self.needs_input_grad, strict=True):
-            if needed and (gradient is None or gradient.shape != shape or gradient.dtype != dtype):
-                got = "None" if gradient is None else f"shape {gradient.shape}, dtype {gradient.dtype}"
+            fits = isinstance(gradient, (np.ndarray, np.generic)) and (gradient.shape, gradient.dtype) == (shape, dtype)
+            if needed and not fits:
+                got = type(gradient).__name__
+                if isinstance(gradient, np.ndarray):
+                    got = f"shape {gradient.shape}, dtype {gradient.dtype}"
                 raise RuntimeError(
                     f"{self.name()}.backward returned {got} for an input of shape {shape}, dtype {dtype}"
                 )
@@ -187,7 +194,14 @@ class Function:
 
 def same_memory(one: Array, other: Array) -> bool:
     """Return whether two arrays belong to the same block of memory (views of one array do)."""
-    return (one if one.base is None else one.base) is (other if other.base is None else other.base)
+    return owner(one) is owner(other)
+
+
+def owner(array: Array) -> Array:
+    """Return the array that a view was made of, over any number of steps; an array that is no view is its own."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def reachable(root: Function) -> Iterator[Function]:
@@ -224,7 +238,7 @@ def backward(root: Function, grad: Array, retain_graph: bool = False) -> None:
     RuntimeError
         When the graph was already freed, or when a saved tensor was changed in place.
     """
-    order = sorted(reachable(root), key=lambda node: getattr(node, "_index", -1), reverse=True)
+    order = sorted(reachable(root), key=lambda node: node._index, reverse=True)
     if any(node._released for node in order):
         raise RuntimeError(
             "backward was already called on this graph, and what it needs has been freed. Run the forward pass again, "

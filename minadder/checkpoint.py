@@ -94,7 +94,9 @@ def read_arrays(path: str | Path) -> tuple[dict[str, Array], Any]:
     header = read_header(place, content)
     try:
         arrays = load(content)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except KeyError as error:
+        raise ValueError(f"{place}: NumPy has no dtype {error.args[0]}; convert the arrays to float32 first") from None
+    except (SafetensorError, ValueError, TypeError) as error:
         raise ValueError(f"{place}: not a whole safetensors file ({error}); it is truncated or altered") from None
     metadata = header.get("__metadata__", {})
     if KEY not in metadata:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from minadder.nn.convert import LAYERS
 INTERRUPTED = 130
 NETWORKS = ("lenet5-bn", "mlp")
 DATA = ("digits", "mnist5k", "mnist")
+RESULTS = ("net.safetensors", "history.json", "curves.png", "filters.png")
 HIDDEN_UNITS = 100
 SMALL_DATA = 10_000
 
@@ -90,10 +94,14 @@ def build(network: str, layer: str, train: data.Dataset) -> nn.Module:
 
 
 def check_folder(folder: Path, resume: bool) -> Path | None:
-    """Return the checkpoint to go on from, None to start anew; make the folder if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Return the checkpoint to go on from, None to start anew."""
     last = folder / "checkpoint.safetensors"
     if not last.exists():
+        foreign = next((name for name in RESULTS if (folder / name).exists()), None)
+        if foreign is not None:
+            raise FileExistsError(
+                f"{folder} holds {foreign} but no checkpoint to go on from: choose another --out, or move the file away"
+            )
         if resume:
             print(f"{folder} holds no checkpoint yet: starting anew", file=sys.stderr)
         return None
@@ -102,9 +110,34 @@ def check_folder(folder: Path, resume: bool) -> Path | None:
     return last
 
 
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from training in a folder; the system lets go when the process ends, however it ends."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                f"another process is training in {folder}: wait for it or stop it, or choose another --out"
+            ) from None
+        except OSError as error:  # network file systems may have no locks for folders
+            print(f"{folder} cannot be locked ({error.strerror}): let no other process train in it", file=sys.stderr)
+        yield
+    finally:
+        os.close(place)
+
+
 def train(options: argparse.Namespace) -> None:
     """Train a network and leave the results in the folder."""
     train_data, test_data = data.load(options.data)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with alone_in(options.out):
+        train_in(options, train_data, test_data)
+
+
+def train_in(options: argparse.Namespace, train_data: data.Dataset, test_data: data.Dataset) -> None:
+    """Train a network in a folder that no other process trains in."""
     resume = check_folder(options.out, options.resume)
     batch_size = options.batch_size or (64 if len(train_data) < SMALL_DATA else 256)
     ma.manual_seed(options.seed)
@@ -132,9 +165,9 @@ def train(options: argparse.Namespace) -> None:
     name = f"{options.network}, {options.layer} layers, {options.data}"
     plot.save_figure(plot.learning_curves(history, name), options.out / "curves.png")
     first = next(parameter for parameter in net.parameters() if parameter.ndim > 1)
-    plot.save_figure(
-        plot.filter_grid(first.numpy(), f"filters of the first layer: {name}"), options.out / "filters.png"
-    )
+    # a fully-connected filter has an entry for each pixel: it is shown as an image too
+    filters = first.numpy().reshape(-1, *train_data.inputs.shape[1:]) if first.ndim == 2 else first.numpy()
+    plot.save_figure(plot.filter_grid(filters, f"filters of the first layer: {name}"), options.out / "filters.png")
     accuracy = history[-1]["test_accuracy"] or 0.0
     print(f"test accuracy {100 * accuracy:.2f} % after epoch {options.epochs}; results in {options.out}")
 

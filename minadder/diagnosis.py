@@ -47,7 +47,8 @@ def finite(value: Any) -> bool:
 def first_non_finite(net: Module, inputs: Any) -> str:
     """Run a batch through the net and say which layer is the first to give NaN or Inf, and what went into it.
 
-    The net is left as it was, running statistics included.
+    A module that holds others is asked after them, so that it is blamed for what its own forward does. The net is left
+    as it was, running statistics included.
     """
     if not finite(inputs):
         return "the input data hold NaN or Inf"
@@ -63,7 +64,7 @@ def first_non_finite(net: Module, inputs: Any) -> str:
 
     handles = [
         module.register_forward_hook(lambda module, given, output, path=path: look(path, module, given, output))  # type: ignore[misc]
-        for path, module in leaves(net)
+        for path, module in net.named_modules()
     ]
     buffers = [(array, array.copy()) for _, array in net.named_buffers()]
     try:
@@ -74,4 +75,4 @@ def first_non_finite(net: Module, inputs: Any) -> str:
             handle.remove()
         for array, before in buffers:
             array[...] = before
-    return found[0] if found else "all layers give finite outputs, so it is the loss itself"
+    return found[0] if found else "none, so it is the loss itself"

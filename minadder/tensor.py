@@ -158,7 +158,7 @@ class Tensor(Attached):
 
     def copy_(self, values: Operand) -> Tensor:
         """Replace the values in place by others of the same shape and dtype; returns the tensor itself."""
-        array = values._array if isinstance(values, Tensor) else np.asarray(values)
+        array = raw(values if isinstance(values, (np.ndarray, Tensor)) else as_tensor(values, self))
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ValueError(
                 f"cannot copy values of shape {array.shape}, dtype {array.dtype} into a tensor of shape {self.shape}, "
@@ -205,7 +205,7 @@ class Tensor(Attached):
                 )
             start = np.ones_like(self._array)
         else:
-            start = np.array(grad._array if isinstance(grad, Tensor) else grad)
+            start = np.array(raw(grad if isinstance(grad, (np.ndarray, Tensor)) else as_tensor(grad, self)))
             if start.shape != self.shape or start.dtype != self.dtype:
                 raise ValueError(
                     f"the gradient has shape {start.shape}, dtype {start.dtype}; this tensor has shape {self.shape}, "
@@ -279,10 +279,10 @@ class Tensor(Attached):
         return bool(self.item())
 
     def __eq__(self, other: object) -> Any:
-        return self._array == raw(other)
+        return np.asarray(self._array == raw(other))
 
     def __ne__(self, other: object) -> Any:
-        return self._array != raw(other)
+        return np.asarray(self._array != raw(other))
 
     def __lt__(self, other: Operand) -> Array:
         return np.asarray(self._array < raw(other))
@@ -303,6 +303,14 @@ class Tensor(Attached):
     def argmin(self, axis: int | None = None) -> Any:
         """Return the index of the smallest element, or along an axis an array of indices (NumPy integers)."""
         return self._array.argmin(axis=axis)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._node is not None:
+            raise RuntimeError(
+                f"a tensor that was computed (node={self._node.name()}) cannot be copied or pickled with its graph: "
+                f"use detach()"
+            )
+        return super().__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
         values = np.array2string(self._array, separator=", ", prefix="tensor(", threshold=200, edgeitems=3)
@@ -381,8 +389,9 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
             f"ma.tensor was given data of dtype {array.dtype}; tensors hold floats. Write 1.0 instead of 1, or pass "
             f"dtype='float32'"
         )
-    kept = isinstance(source, (np.ndarray, np.generic)) and array.dtype in FLOATS
-    return Tensor(array if kept else array.astype(np.float32), requires_grad)
+    native = array.dtype.newbyteorder("=")
+    kept = isinstance(source, (np.ndarray, np.generic)) and native in FLOATS
+    return Tensor(array.astype(native if kept else np.float32, copy=False), requires_grad)
 
 
 def as_tensor(value: Operand, like: Tensor) -> Tensor:
@@ -395,7 +404,7 @@ def as_tensor(value: Operand, like: Tensor) -> Tensor:
     """
     if isinstance(value, Tensor):
         result = value
-    elif isinstance(value, (bool, int, float, np.generic)):
+    elif isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
         return Tensor(np.array(value, dtype=like.dtype))
     else:
         result = tensor(value) if isinstance(value, np.ndarray) else tensor(value, dtype=like.dtype)

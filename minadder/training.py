@@ -11,13 +11,14 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from minadder import checkpoint
 from minadder.autograd import Array, no_grad
 from minadder.data import Dataset, Loader
-from minadder.diagnosis import first_non_finite, warn_without_batchnorm
+from minadder.diagnosis import finite, first_non_finite, warn_without_batchnorm
 from minadder.nn import BCEWithLogitsLoss, CrossEntropyLoss, Module
+from minadder.nn.batchnorm import BatchNorm
 from minadder.optim.optimizer import Optimizer
 from minadder.optim.schedules import Schedule
+from minadder.resume import describe, go_on
 from minadder.tensor import Tensor
 
 
@@ -111,7 +112,8 @@ def fit(
     ValueError
         For fewer than one epoch, no data, or a checkpoint of another training.
     RuntimeError
-        When the loss becomes NaN or Inf; the message names the first layer responsible.
+        When the training loss, the test loss or a parameter becomes NaN or Inf; the message names the first layer
+        responsible. Callbacks are not told of that epoch, so that the last checkpoint stays a sound one.
 
     Warns
     -----
@@ -128,8 +130,9 @@ def fit(
     >>> [entry["epoch"] for entry in history]
     [1, 2]
     """
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 1:
         raise ValueError(f"epochs must be an integer of at least 1, not {epochs!r}")
+    epochs = int(epochs)  # JSON holds no NumPy integers
     train_loader = train if isinstance(train, Loader) else Loader(train, shuffle=True)
     test_loader = test if isinstance(test, Loader) or test is None else Loader(test)
     criterion = CrossEntropyLoss() if loss is None else loss
@@ -143,7 +146,8 @@ def fit(
     try:
         for epoch in range(len(run.history), epochs):
             run.epoch = epoch
-            train_epoch(run, train_loader, test_loader, schedule, criterion, callbacks)
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told by the checks, with its layer
+                train_epoch(run, train_loader, test_loader, schedule, criterion, callbacks)
             for callback in callbacks:
                 callback.on_epoch_end(run)
     finally:
@@ -151,43 +155,6 @@ def fit(
             callback.on_train_end(run)
     net.eval()
     return run.history
-
-
-def describe(
-    net: Module, train: Loader, epochs: int, optimizer: Optimizer, schedule: Schedule | None, loss: Module
-) -> dict[str, Any]:
-    """Return what must be the same when a training is resumed, as JSON can hold it."""
-    groups = [
-        {name: value for name, value in group.items() if name != "lr"} for group in optimizer.state_dict()["groups"]
-    ]
-    return {
-        "net": repr(net),
-        "data": f"{train.dataset.name}, {len(train.dataset)} examples",
-        "batch_size": train.batch_size,
-        "shuffle": train.shuffle,
-        "drop_last": train.drop_last,
-        "transform": repr(train.transform),
-        "data seed": train.seed,
-        "epochs": epochs,
-        "optimizer": type(optimizer).__name__,
-        "hyperparameters": repr(groups),
-        "schedule": repr(schedule),
-        "loss": repr(loss),
-    }
-
-
-def go_on(run: Run, path: str | Path) -> None:
-    """Bring a run to where a checkpoint was written, once it is of the same training."""
-    arrays, state = checkpoint.read_training(path)
-    progress = state["progress"]
-    for name, value in run.settings.items():
-        if progress["settings"].get(name) != value:
-            raise ValueError(
-                f"{path} is of another training: its {name} is {progress['settings'].get(name)!r}, now it is "
-                f"{value!r}. Resume with the same settings, or start a new training"
-            )
-    checkpoint.restore_training(arrays, state, run.net, run.optimizer)
-    run.history = progress["history"]
 
 
 def train_epoch(
@@ -214,7 +181,13 @@ def train_epoch(
         run.step, run.loss, run.accuracy = run.step + 1, total / seen, correct / seen
         for callback in callbacks:
             callback.on_step_end(run)
+    check_state(run)
     test_loss, test_accuracy = (None, None) if test is None else evaluate(run.net, test, loss)
+    if test is not None and test_loss is not None and not math.isfinite(test_loss):
+        raise RuntimeError(
+            f"the test loss is {test_loss} after epoch {run.epoch + 1}. The first layer to give NaN or Inf is "
+            f"{blame_on_test(run.net, test, loss)}. Try a lower learning rate, or look at the data"
+        )
     run.history.append(
         {
             "epoch": run.epoch + 1,
@@ -243,6 +216,33 @@ def train_step(run: Run, inputs: Array, labels: Array, loss: Module) -> tuple[fl
     result.backward()
     run.optimizer.step()
     return value, outputs
+
+
+def check_state(run: Run) -> None:
+    """Raise RuntimeError when the last step broke the net, which no training loss of this epoch has shown."""
+    statistics = (
+        (f"{path}.{name}", array)
+        for path, module in run.net.named_modules()
+        if isinstance(module, BatchNorm)
+        for name, array in module.named_buffers()
+    )
+    broken = [path for path, value in (*run.net.named_parameters(), *statistics) if not finite(value)]
+    if broken:
+        raise RuntimeError(
+            f"after epoch {run.epoch + 1}, {', '.join(broken)} of the net hold NaN or Inf. Try a lower learning rate, "
+            f"or look at the data"
+        )
+
+
+def blame_on_test(net: Module, test: Loader, loss: Module) -> str:
+    """Return which layer is the first to give NaN or Inf on the first batch of test data with such a loss."""
+    net.eval()
+    with no_grad():
+        for inputs, labels in test:
+            outputs = net(Tensor(inputs))
+            if not finite(loss(outputs, targets(loss, labels, outputs))):
+                return first_non_finite(net, Tensor(inputs))
+    return "none for a single batch, so it is the sum over all"
 
 
 def evaluate(net: Module, data: Loader | Dataset, loss: Module | None = None) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 
 import numpy as np
@@ -26,6 +27,50 @@ def test_a_result_used_twice_gets_both_gradients():
     b = a * a
     (b * b).backward()
     assert a.grad.item() == 4 * 3**3
+
+
+@given(steps=st.lists(st.booleans(), max_size=6))
+def test_doubling_and_squaring_have_their_closed_form(steps):
+    a, b = leaf(1.5), None
+    factor, power = 1.0, 1  # b = factor · a^power
+    b = a
+    for square in steps:
+        b = b * b if square else b + b
+        factor, power = (factor * factor, 2 * power) if square else (2 * factor, power)
+    b.backward()
+    assert b.item() == pytest.approx(factor * 1.5**power, rel=1e-12)
+    assert a.grad.item() == pytest.approx(factor * power * 1.5 ** (power - 1), rel=1e-12)
+
+
+def test_paths_are_added_up_not_walked_one_by_one():
+    a = leaf(1.0)
+    b = a
+    for _ in range(200):
+        b = b + b  # 2^200 paths
+    b.backward()
+    assert a.grad.item() == 2.0**200
+
+
+@given(uses=st.integers(1, 30))
+def test_a_tensor_used_many_times(uses):
+    a = leaf([1.0, -2.0])
+    total = sum(a * float(number) for number in range(1, uses + 1))
+    (total.sum() + ma.ops.stack([a] * uses).sum()).backward()
+    assert a.grad.tolist() == [uses * (uses + 1) / 2 + uses] * 2
+
+
+def test_an_operand_used_on_both_sides_of_an_operation():
+    for function, wanted in (
+        (lambda a: a / a, 0.0),
+        (lambda a: a - a, 0.0),
+        (lambda a: a.maximum(a), 1.0),
+        (lambda a: a**a, 4 * (np.log(2) + 1)),
+        (lambda a: a.reshape(1, 1) @ a.reshape(1, 1), 4.0),
+        (lambda a: ma.ops.where(np.array(True), a, a), 1.0),
+    ):
+        a = leaf(2.0)
+        function(a).backward()
+        assert a.grad.item() == pytest.approx(wanted)
 
 
 def test_a_diamond_of_different_depths():
@@ -113,97 +158,57 @@ def test_no_grad_is_of_its_own_thread():
     assert seen == [True]
 
 
+def test_threads_that_overlap_in_a_decorated_function_do_not_mix():
+    inside, leave = threading.Event(), threading.Event()
+    enabled = []
+
+    @ma.no_grad()
+    def wait(entered, until):
+        entered.set()
+        until.wait(timeout=10)
+
+    def other():
+        wait(inside, leave)
+        enabled.append(ma.is_grad_enabled())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    inside.wait(timeout=10)
+    with ma.no_grad():
+        leave_after_entering = threading.Timer(0.05, leave.set)
+        leave_after_entering.start()
+        wait(threading.Event(), leave)
+        thread.join()
+        assert not ma.is_grad_enabled()
+    assert ma.is_grad_enabled()
+    assert enabled == [True]
+
+
+def test_a_decorated_function_that_fails_switches_back():
+    @ma.no_grad()
+    def fail():
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert ma.is_grad_enabled()
+
+
+def test_backward_goes_inside_no_grad_too():
+    a = leaf(3.0)
+    b = a * a
+    with ma.no_grad():
+        b.backward()
+    assert a.grad.item() == 6
+    assert not a.grad.requires_grad
+
+
 def test_detach_cuts_the_graph_and_shares_the_memory():
     a = leaf(3.0)
     b = (a * a).detach()
     assert not b.requires_grad
     (a * b).backward()
     assert a.grad.item() == 9
-
-
-CHANGES = {
-    "copy_": lambda t: t.copy_(np.full(t.shape, 9.0)),
-    "data =": lambda t: setattr(t, "data", np.full(t.shape, 9.0)),
-    "+=": lambda t: t.__iadd__(1.0),
-    "setitem": lambda t: t.__setitem__(0, 9.0),
-    "through a view": lambda t: t.reshape(-1).__setitem__(0, 9.0),
-    "through detach": lambda t: t.detach().__imul__(2.0),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-@pytest.mark.parametrize("what", ["input", "output", "view of input"])
-def test_a_change_in_place_between_forward_and_backward_is_an_error(change, what):
-    a = leaf([1.0, 2.0])
-    if what == "input":
-        changed, result = a, (a * a).sum()
-    elif what == "output":
-        changed = a.exp()
-        result = changed.sum()
-    else:
-        changed, result = a, (a.reshape(2, 1) * 3.0 * a.reshape(1, 2)).sum()
-    with ma.no_grad():
-        change(changed)
-    with pytest.raises(RuntimeError, match=r"changed in place 1 time"):
-        result.backward()
-
-
-def test_a_change_that_no_derivative_depends_on_is_right():
-    a = leaf([1.0, 2.0])
-    result = (a + 3).sum()
-    with ma.no_grad():
-        a[0] = 7.0
-    result.backward()
-    np.testing.assert_array_equal(a.grad.numpy(), [1, 1])
-
-
-def test_a_change_in_place_while_the_graph_is_recorded_is_an_error():
-    a, b = leaf([1.0]), ma.tensor([1.0], dtype="float64")
-    for change in CHANGES.values():
-        if change not in (CHANGES["data ="], CHANGES["through detach"]):
-            with pytest.raises(RuntimeError, match=r"in place|lose"):
-                change(a)
-    with pytest.raises(RuntimeError, match="lose that gradient"):
-        b += a
-    with pytest.raises(RuntimeError, match="lose the value's gradient"):
-        b[0] = a[0]
-    assert a.tolist() == b.tolist() == [1.0]
-
-
-def test_the_own_step_of_a_learner_works():
-    w = leaf([1.0, 2.0])
-    (w * w).sum().backward()
-    with ma.no_grad():
-        w -= 0.25 * w.grad
-    assert w.tolist() == [0.5, 1.0]
-    assert w.requires_grad
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (lambda grad: (grad, grad), "returned 2 gradient"),
-        (lambda grad: grad[:1], r"shape \(1,\).*input of shape \(2,\)"),
-        (lambda grad: grad.astype("float32"), "float32.*float64"),
-        (lambda grad: None, "returned None"),
-    ],
-)
-def test_a_wrong_backward_of_an_operation_is_named(answer, message):
-    class Wrong(ma.Function):
-        def forward(self, x):
-            return x * 1
-
-        def backward(self, grad):
-            return answer(grad)
-
-    with pytest.raises(RuntimeError, match=rf"Wrong\.backward.*{message}|Wrong\.backward {message}"):
-        Wrong.apply(leaf([1.0, 2.0])).sum().backward()
-
-
-def test_an_operation_needs_tensors():
-    for call in (ma.ops.relu, ma.ops.tanh):
-        with pytest.raises(TypeError, match=r"needs tensors, not ndarray: use ma\.tensor"):
-            call(np.ones(2))
 
 
 def test_backward_needs_a_graph_and_a_fitting_gradient():
@@ -217,23 +222,52 @@ def test_backward_needs_a_graph_and_a_fitting_gradient():
             (a * 2).backward(wrong)
     (a * 2).backward(np.array([1.0, 10.0]))
     assert a.grad.tolist() == [2, 20]
+    with pytest.raises(RuntimeError, match=r"shape \(0,\)"):
+        (a[:0] * 2).backward()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("start", [[1.0, 10.0], (1, 10), np.array([1.0, 10.0]), ma.tensor([1.0, 10.0])])
+def test_a_gradient_to_start_from_may_be_numbers(dtype, start):
+    a = leaf([1.0, 2.0], dtype)
+    given = start.astype(dtype) if isinstance(start, (np.ndarray, ma.Tensor)) else start
+    (a * 2).backward(given)
+    assert a.grad.tolist() == [2, 20]
+    assert a.grad.dtype == dtype
+
+
+def test_a_tensor_that_was_not_used_has_no_gradient():
+    a, b = leaf([1.0, 2.0]), leaf(1.0)
+    unused = b * 2
+    (a[:1] * ma.tensor([3.0], dtype="float64")).sum().backward()
+    assert b.grad is None
+    assert unused.grad is None
+    assert a.grad.tolist() == [3, 0]
+
+
+def test_backward_from_the_middle_and_then_from_the_end():
+    a = leaf(2.0)
+    b = a * a
+    c = b * a
+    b.backward(retain_graph=True)
+    assert a.grad.item() == 4
+    c.backward()
+    assert a.grad.item() == 4 + 12
+
+
+def test_a_result_of_no_grad_is_a_constant():
+    a = leaf(2.0)
+    with ma.no_grad():
+        b = a * a
+    assert b.is_leaf
+    (a * b).backward()
+    assert (a.grad.item(), b.grad) == (4, None)
 
 
 def test_backward_of_a_leaf_is_its_gradient():
     a = leaf(5.0)
     a.backward()
     assert a.grad.item() == 1
-
-
-def test_gradients_own_their_memory():
-    a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
-    start = np.array([1.0, 1.0])
-    c = a + b
-    c.retain_grad()
-    c.backward(start)
-    arrays = [a.grad._array, b.grad._array, c.grad._array, start, a._array, b._array, c._array]
-    for number, one in enumerate(arrays):
-        assert not any(np.shares_memory(one, other) for other in arrays[:number])
 
 
 BINARY = (lambda x, y: x + y, lambda x, y: x - y, lambda x, y: x * y, lambda x, y: x.maximum(y) + y.tanh())
@@ -257,3 +291,23 @@ def test_random_graphs_agree_with_finite_differences(data):
 
     inputs = [leaf(rng.standard_normal(3)) for _ in range(2)]
     assert ma.gradcheck(f, inputs, rtol=1e-4, atol=1e-6)
+
+    def run():
+        for tensor in inputs:
+            tensor.grad = None
+        output = f(*inputs)
+        output.backward(np.array([1.0, -0.5, 2.0]))
+        return [output.tolist(), *(None if tensor.grad is None else tensor.grad.tolist() for tensor in inputs)]
+
+    assert run() == run()
+
+
+def test_a_computed_tensor_is_not_copied_with_its_graph():
+    a = leaf(2.0)
+    b = a * 2
+    with pytest.raises(RuntimeError, match=r"computed \(node=Multiply\).*detach"):
+        copy.deepcopy(b)
+    assert copy.deepcopy(b.detach()).item() == 4
+    twin = copy.deepcopy(a)
+    (twin * 3).backward()
+    assert (twin.grad.item(), a.grad) == (3, None)

@@ -144,6 +144,15 @@ def test_files_of_pytorch_are_read_and_ours_are_read_by_it(tmp_path):
     theirs.load_state_dict(load_file(tmp_path / "ours.safetensors"))
 
 
+def test_a_dtype_that_numpy_lacks_is_named(tmp_path):
+    torch = pytest.importorskip("torch", reason="needs PyTorch, which is optional")
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.ones(1, 1, dtype=torch.bfloat16)}, tmp_path / "half.safetensors")
+    with pytest.raises(ValueError, match=r"half\.safetensors: NumPy has no dtype BF16"):
+        ma.load(nn.Linear(1, 1), tmp_path / "half.safetensors")
+
+
 def test_a_training_state_comes_back(tmp_path):
     net = models.mlp((2, 3, 2), "adder")
     optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, adder_lr=optim.AdaptiveLR(0.2))

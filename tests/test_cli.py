@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -100,15 +101,19 @@ def test_resuming_a_finished_training_changes_nothing(finished):
     ("change", "message"),
     [
         (("--seed", 5), "data seed is 0, now it is 5"),
-        (("--lr", 0.5), "hyperparameters"),
-        (("--layer", "conv"), "net is"),
+        (("--lr", 0.5), "lr is 0.1, now it is 0.5"),
+        (("--eta", 0.5), "'eta': 0.2}, now it is {'name': 'AdaptiveLR', 'eta': 0.5}"),
+        (("--batch-size", 32), "batch_size is 64, now it is 32"),
+        (("--epochs", 4), "epochs is 3, now it is 4"),
+        (("--layer", "conv"), "now it is '(fc1): Linear(1024, 100, bias=True)'"),
     ],
 )
-def test_resuming_with_other_settings_is_refused(finished, change, message):
+def test_resuming_with_other_settings_is_refused(finished, capsys, change, message):
     out, _ = finished
-    result = run(*train(out, "--resume", *change, epochs=3))
-    assert_one_paragraph(result, 1)
-    assert message in result.stderr
+    before = net_bytes(out)
+    assert cli.main([*map(str, train(out, "--resume", epochs=3)), *map(str, change)]) == 1
+    assert message in capsys.readouterr().err
+    assert net_bytes(out) == before
 
 
 def wait_for(condition, process, seconds=120):
@@ -130,7 +135,7 @@ def uninterrupted(tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.003, 0.02])
+@pytest.mark.parametrize("delay", [0.003, *(pytest.param(delay, marks=pytest.mark.slow) for delay in (0.0, 0.02))])
 @pytest.mark.parametrize("event", ["first checkpoint", "while writing"])
 def test_a_killed_training_resumes_to_the_same_bits(uninterrupted, tmp_path, delay, event):
     out = tmp_path / "killed"
@@ -146,6 +151,38 @@ def test_a_killed_training_resumes_to_the_same_bits(uninterrupted, tmp_path, del
     assert result.returncode == 0, result.stderr
     assert net_bytes(out) == net_bytes(uninterrupted)
     assert {file.name for file in out.iterdir()} == FILES
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)], ids=["anew", "resume"])
+def test_results_of_another_origin_are_not_overwritten(tmp_path, capsys, resume):
+    (tmp_path / "net.safetensors").write_text("precious")
+    assert cli.main([*map(str, train(tmp_path)), *resume]) == 1
+    assert f"{tmp_path} holds net.safetensors but no checkpoint" in capsys.readouterr().err
+    assert (tmp_path / "net.safetensors").read_text() == "precious"
+    assert [file.name for file in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path, capsys):
+    with cli.alone_in(tmp_path):
+        assert cli.main([*map(str, train(tmp_path))]) == 1
+    assert f"another process is training in {tmp_path}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_locked_is_told_and_used(tmp_path, monkeypatch, capsys):
+    def no_locks(descriptor, operation):
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(cli.fcntl, "flock", no_locks)
+    with cli.alone_in(tmp_path):
+        assert f"{tmp_path} cannot be locked (Bad file descriptor)" in capsys.readouterr().err
+
+
+def test_a_learning_rate_far_too_high_is_one_paragraph(tmp_path):
+    result = run(*train(tmp_path / "a", "--lr", 1e30))
+    assert_one_paragraph(result, 1)
+    assert "the loss is nan in epoch 1, step " in result.stderr
+    assert "RuntimeWarning" not in result.stderr
 
 
 def test_resuming_before_the_first_checkpoint_starts_anew(finished, tmp_path):

@@ -1,82 +1,240 @@
-"""Loss kernels: against the reference and float64, for logits of any size."""
+"""The loss kernels: against the reference, finite differences and PyTorch, for logits of any size."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
+from drawing import LAYOUTS, NO_THREADS, same_bits, seeds, with_threads
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minadder.autograd import Array
 from minadder.kernels.losses import cpu, reference
 
-dtypes = st.sampled_from(["float32", "float64"])
+both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+both_kernels = pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])
 scales = st.sampled_from([0.1, 1.0, 30.0, 1000.0])
-TOLERANCE = {"float32": {"rtol": 1e-5, "atol": 1e-5}, "float64": {"rtol": 1e-12, "atol": 1e-12}}
+TOLERANCE = {np.float32: {"rtol": 2e-6, "atol": 2e-6}, np.float64: {"rtol": 1e-14, "atol": 1e-14}}
 
 
-@given(count=st.integers(0, 5), classes=st.integers(1, 6), dtype=dtypes, scale=scales, seed=st.integers(0, 1000))
-def test_cross_entropy_agrees_with_the_reference(count, classes, dtype, scale, seed):
+def cross_entropy(kernels: Any, logits: Array, labels: Array, grad: Array) -> tuple[Array, ...]:
+    """Return losses, log-probabilities, and the gradient."""
+    losses, log_probabilities = kernels.cross_entropy_forward(logits, labels)
+    return losses, log_probabilities, kernels.cross_entropy_backward(grad, log_probabilities, labels)
+
+
+def bce(kernels: Any, logits: Array, targets: Array, grad: Array) -> tuple[Array, Array]:
+    """Return losses and the gradient."""
+    losses = kernels.bce_with_logits_forward(logits, targets)
+    return losses, kernels.bce_with_logits_backward(grad, logits, targets)
+
+
+def scores(shape: tuple[int, ...], seed: int, dtype: Any, scale: float = 1.0) -> tuple[Array, Array, Array]:
+    """Return logits, targets and an incoming gradient for each."""
     rng = np.random.default_rng(seed)
-    logits = (scale * rng.standard_normal((count, classes))).astype(dtype)
-    labels, grad = rng.integers(0, classes, count), rng.standard_normal(count).astype(dtype)
-    results = []
-    for kernels in (cpu, reference):
-        losses, log_probabilities = kernels.cross_entropy_forward(logits, labels)
-        back = kernels.cross_entropy_backward(grad, log_probabilities, labels)
-        results.append((losses, log_probabilities, back))
-    for fast, plain in zip(*results, strict=True):
-        assert fast.dtype == dtype
-        np.testing.assert_allclose(fast, plain, **TOLERANCE[dtype])
+    logits, targets, grad = scale * rng.standard_normal(shape), rng.uniform(size=shape), rng.standard_normal(shape)
+    return np.asarray(logits).astype(dtype), np.asarray(targets).astype(dtype), np.asarray(grad).astype(dtype)
 
 
-@given(shape=st.sampled_from([(3,), (2, 2), (0,), ()]), dtype=dtypes, scale=scales, seed=st.integers(0, 1000))
-def test_binary_cross_entropy_agrees_with_the_reference(shape, dtype, scale, seed):
-    rng = np.random.default_rng(seed)
-    logits = np.asarray(scale * rng.standard_normal(shape)).astype(dtype)
-    targets = np.asarray(rng.uniform(size=shape)).astype(dtype)
-    grad = np.asarray(rng.standard_normal(shape)).astype(dtype)
-    results = [
-        (
-            kernels.bce_with_logits_forward(logits, targets),
-            kernels.bce_with_logits_backward(grad, logits, targets),
-        )
-        for kernels in (cpu, reference)
-    ]
-    for fast, plain in zip(*results, strict=True):
-        np.testing.assert_allclose(fast, plain, **TOLERANCE[dtype])
+def assert_is_reference(ours: tuple[Array, ...], wanted: tuple[Array, ...], dtype: Any) -> None:
+    for one, other in zip(ours, wanted, strict=True):
+        assert one.dtype == dtype
+        assert one.flags.owndata
+        np.testing.assert_allclose(one, other, **TOLERANCE[dtype])
+
+
+def doubled(*arrays: Array) -> list[Array]:
+    """Return the arrays in float64, and labels as they are."""
+    return [array.astype(np.float64) if array.dtype.kind == "f" else array for array in arrays]
+
+
+@both_dtypes
+@given(
+    count=st.integers(0, 5),
+    classes=st.integers(1, 6),
+    scale=scales,
+    offset=st.sampled_from([0, 1000, -30_000]),
+    seed=seeds,
+)
+def test_cross_entropy_is_the_reference(
+    dtype: Any, count: int, classes: int, scale: float, offset: int, seed: int
+) -> None:
+    logits, _, grad = scores((count, classes), seed, dtype, scale)
+    logits += offset
+    labels = np.random.default_rng(seed).integers(0, classes, count)
+    inputs = logits, labels, grad[:, 0]
+    assert_is_reference(cross_entropy(cpu, *inputs), cross_entropy(reference, *doubled(*inputs)), dtype)
+
+
+@both_dtypes
+@given(shape=st.sampled_from([(3,), (2, 2), (2, 1, 3), (0,), (2, 0), ()]), scale=scales, seed=seeds)
+def test_binary_cross_entropy_is_the_reference(dtype: Any, shape: tuple[int, ...], scale: float, seed: int) -> None:
+    inputs = scores(shape, seed, dtype, scale)
+    ours, wanted = bce(cpu, *inputs), bce(reference, *doubled(*inputs))
+    assert_is_reference(ours, wanted, dtype)
+    assert {result.shape for result in ours} == {shape}
+
+
+def laid(layout: str, array: Array) -> Array:
+    """Return an array in a layout; the gaps of strided whole numbers hold other ones, for there is no NaN."""
+    if layout == "strided" and array.dtype.kind == "i":
+        return np.stack([array, array + 1], axis=-1)[..., 0]
+    return LAYOUTS[layout](array)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_layout_in_memory_is_of_no_matter_and_inputs_are_kept(layout: str) -> None:
+    logits, targets, grad = scores((5, 4), 2, np.float32)
+    labels, row_grad = np.array([0, 3, 1, 2, 3]), grad[:, 0].copy()
+    losses, log_probabilities = cpu.cross_entropy_forward(logits, labels)
+    back = cpu.cross_entropy_backward(row_grad, log_probabilities, labels)
+    inputs = [logits, labels, row_grad, targets, grad, log_probabilities]
+    moved = [laid(layout, array) for array in inputs]
+    assert all(map(same_bits, cpu.cross_entropy_forward(*moved[:2]), (losses, log_probabilities)))
+    assert same_bits(cpu.cross_entropy_backward(moved[2], moved[5], moved[1]), back)
+    assert all(map(same_bits, bce(cpu, moved[0], moved[3], moved[4]), bce(cpu, logits, targets, grad)))
+    assert all(map(same_bits, moved, inputs))
+
+
+def slopes(f: Callable[[Array], Array], at: Array, weights: Array, step: float = 1e-6) -> Array:
+    """Return the central finite differences of Σ weights·f around a point."""
+    gradient = np.zeros_like(at)
+    for index in np.ndindex(at.shape):
+        above, below = at.copy(), at.copy()
+        above[index] += step
+        below[index] -= step
+        gradient[index] = (weights * (f(above) - f(below))).sum() / (2 * step)
+    return gradient
+
+
+@both_kernels
+def test_gradients_are_those_of_finite_differences(kernels: Any) -> None:
+    logits, targets, grad = scores((4, 5), 6, np.float64, 3.0)
+    labels = np.array([4, 0, 2, 2])
+    *_, back = cross_entropy(kernels, logits, labels, grad[:, 0])
+    numeric = slopes(lambda z: kernels.cross_entropy_forward(z, labels)[0], logits, grad[:, 0])
+    np.testing.assert_allclose(back, numeric, rtol=0, atol=1e-8)
+    numeric = slopes(lambda z: kernels.bce_with_logits_forward(z, targets), logits, grad)
+    np.testing.assert_allclose(kernels.bce_with_logits_backward(grad, logits, targets), numeric, rtol=0, atol=1e-8)
+
+
+@both_kernels
+@both_dtypes
+def test_at_0_where_the_formula_has_a_kink_the_loss_has_none(kernels: Any, dtype: Any) -> None:
+    """The term max(z, 0) turns at 0, and e^−|z| turns back: the slope is ½ − t on both signs of zero."""
+    z, t = np.array([0.0, -0.0], dtype), np.array([0.25, 0.25], dtype)
+    np.testing.assert_array_equal(kernels.bce_with_logits_backward(np.ones(2, dtype), z, t), [0.25, 0.25])
 
 
 @pytest.mark.parametrize("size", [1e3, 1e30])
-def test_huge_logits_neither_overflow_nor_vanish(size):
-    logits = np.array([[size, -size, 0.0]], "float32")
+def test_huge_logits_neither_overflow_nor_vanish(size: float) -> None:
+    logits = np.array([[size, -size, 0.0]], np.float32)
     for label, loss in ((0, 0.0), (1, 2 * size), (2, size)):
         losses, log_probabilities = cpu.cross_entropy_forward(logits, np.array([label]))
         assert losses[0] == pytest.approx(loss)
-        back = cpu.cross_entropy_backward(np.ones(1, "float32"), log_probabilities, np.array([label]))
+        back = cpu.cross_entropy_backward(np.ones(1, np.float32), log_probabilities, np.array([label]))
         np.testing.assert_allclose(back[0], np.eye(3)[0] - np.eye(3)[label], atol=1e-6)
-    z = np.array([size, size, -size, -size], "float32")
-    t = np.array([0, 1, 0, 1], "float32")
+    z = np.array([size, size, -size, -size], np.float32)
+    t = np.array([0, 1, 0, 1], np.float32)
     np.testing.assert_allclose(cpu.bce_with_logits_forward(z, t), [size, 0, 0, size], rtol=1e-6)
-    np.testing.assert_allclose(cpu.bce_with_logits_backward(np.ones(4, "float32"), z, t), [1, 0, 0, -1])
+    np.testing.assert_allclose(cpu.bce_with_logits_backward(np.ones(4, np.float32), z, t), [1, 0, 0, -1])
 
 
-def test_the_constants_are_exact():
-    losses, _ = cpu.cross_entropy_forward(np.zeros((1, 4)), np.array([2]))
-    assert losses[0] == pytest.approx(np.log(4), rel=1e-15)
-    assert cpu.bce_with_logits_forward(np.zeros(1), np.ones(1))[0] == pytest.approx(np.log(2), rel=1e-15)
+@pytest.mark.parametrize("classes", [2, 5, 37])
+@pytest.mark.parametrize("offset", [1e4, -1e6])
+def test_an_offset_common_to_all_logits_takes_no_digits(classes: int, offset: float) -> None:
+    """Whole numbers, so that adding the offset is exact in float32 too."""
+    logits = np.random.default_rng(0).integers(-3, 4, (20, classes)).astype(np.float32)
+    labels = np.arange(20) % classes
+    plain = cpu.cross_entropy_forward(logits, labels)
+    for one, other in zip(cpu.cross_entropy_forward(logits + np.float32(offset), labels), plain, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
+def test_losses_far_below_1_keep_their_digits() -> None:
+    z = np.array([30.0, -40.0, 80.0], np.float32)
+    losses = cpu.bce_with_logits_forward(z, np.array([1, 0, 1], np.float32))
+    np.testing.assert_allclose(losses, np.exp([-30.0, -40.0, -80.0]), rtol=1e-6)
+    back = cpu.bce_with_logits_backward(np.ones(1, np.float32), z[1:2], np.zeros(1, np.float32))
+    np.testing.assert_allclose(back, np.exp([-40.0]), rtol=1e-6)
+
+
+@both_kernels
+@both_dtypes
+def test_equal_logits_give_the_logarithm_of_the_number_of_classes(kernels: Any, dtype: Any) -> None:
+    losses, _ = kernels.cross_entropy_forward(np.zeros((1, 4), dtype), np.array([2]))
+    assert losses[0] == dtype(np.log(4))
+    losses = kernels.bce_with_logits_forward(np.zeros(1, dtype), np.ones(1, dtype))
+    assert losses[0] == pytest.approx(np.log(2), rel=1e-7 if dtype is np.float32 else 1e-15)
+
+
+@both_kernels
+@both_dtypes
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_nan_is_never_lost(place):
-    logits = np.zeros((2, 3), "float32")
-    logits[1, place] = np.nan
-    losses, _ = cpu.cross_entropy_forward(logits, np.zeros(2, np.int64))
-    assert np.isfinite(losses[0])
-    assert np.isnan(losses[1])
-    assert np.isnan(cpu.bce_with_logits_forward(logits[1], np.zeros(3, "float32"))[place])
+@pytest.mark.parametrize("label", [0, 2])
+def test_nan_and_infinity_show_in_their_example_alone(
+    kernels: Any, dtype: Any, bad: float, place: int, label: int
+) -> None:
+    logits = np.zeros((2, 3), dtype)
+    logits[1, place] = bad
+    with np.errstate(invalid="ignore"):
+        losses, _, back = cross_entropy(kernels, logits, np.full(2, label), np.ones(2, dtype))
+        binary, slope = bce(kernels, logits[1], np.full(3, 0.5, dtype), np.ones(3, dtype))
+    np.testing.assert_array_equal(np.isfinite(losses), [True, False])
+    np.testing.assert_array_equal(np.isfinite(back).all(axis=1), [True, False])
+    np.testing.assert_array_equal(np.isfinite(binary), np.arange(3) != place)
+    np.testing.assert_array_equal(np.isnan(slope), np.isnan(logits[1]))
 
 
-def test_an_impossible_class_is_legal_unless_it_is_the_label():
-    logits = np.array([[0.0, -np.inf], [0.0, -np.inf]])
-    losses, _ = cpu.cross_entropy_forward(logits, np.array([0, 1]))
-    np.testing.assert_array_equal(losses, [0, np.inf])
+@both_kernels
+def test_a_row_of_minus_infinity_has_no_loss(kernels: Any) -> None:
+    with np.errstate(invalid="ignore"):
+        losses, _ = kernels.cross_entropy_forward(np.full((1, 3), -np.inf), np.array([1]))
+    assert np.isnan(losses[0])
+
+
+@both_kernels
+@both_dtypes
+def test_an_impossible_class_is_legal_unless_it_is_the_label(kernels: Any, dtype: Any) -> None:
+    logits = np.array([[0.0, -np.inf, 0.0], [0.0, -np.inf, 0.0]], dtype)
+    losses, log_probabilities, back = cross_entropy(kernels, logits, np.array([0, 1]), np.ones(2, dtype))
+    assert losses[0] == dtype(np.log(2))
+    assert losses[1] == np.inf
+    np.testing.assert_array_equal(log_probabilities[:, 1], -np.inf)
+    np.testing.assert_allclose(back, [[-0.5, 0, 0.5], [0.5, -1, 0.5]], rtol=1e-6)
+
+
+@pytest.mark.skipif(NO_THREADS, reason="kernels run on one thread here")
+@both_dtypes
+def test_the_bits_do_not_depend_on_the_number_of_threads(dtype: Any) -> None:
+    logits, targets, grad = scores((37, 11), 3, dtype)
+    labels = np.arange(37) % 11
+
+    def everything() -> tuple[Array, ...]:
+        return *cross_entropy(cpu, logits, labels, grad[:, 0]), *bce(cpu, logits, targets, grad)
+
+    assert all(map(same_bits, with_threads(1, everything), with_threads(2, everything)))
+
+
+@both_dtypes
+@given(count=st.integers(1, 5), classes=st.integers(1, 6), scale=scales, seed=seeds)
+def test_it_is_pytorchs(dtype: Any, count: int, classes: int, scale: float, seed: int) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the peer here; the extra `torch` installs it")
+    logits, targets, grad = scores((count, classes), seed, dtype, scale)
+    labels = np.random.default_rng(seed).integers(0, classes, count)
+    functional = torch.nn.functional
+    losses, _, back = cross_entropy(cpu, logits, labels, grad[:, 0])
+    binary, slope = bce(cpu, logits, targets, grad)
+    for ours, our_gradient, function, wanted, weights in (
+        (losses, back, functional.cross_entropy, labels, grad[:, 0]),
+        (binary, slope, functional.binary_cross_entropy_with_logits, targets, grad),
+    ):
+        leaf = torch.tensor(logits, requires_grad=True)
+        theirs = function(leaf, torch.tensor(wanted), reduction="none")
+        theirs.backward(torch.tensor(weights))
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), **TOLERANCE[dtype])
+        np.testing.assert_allclose(our_gradient, leaf.grad.numpy(), **TOLERANCE[dtype])

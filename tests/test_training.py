@@ -126,13 +126,41 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     net, optimizer = make()
     ma.fit(net, loader(), epochs=1, optimizer=optimizer, callbacks=[callbacks.Checkpoint(path)])
     for change, message in (
-        ({"epochs": 2}, "epochs is 1, now it is 2"),
-        ({"lr": 0.2}, r"hyperparameters is .*0\.1.*now it is .*0\.2"),
+        ({"epochs": 2}, r"epochs is 1, now it is 2 \(the learning rates of all epochs depend"),
+        ({"lr": 0.2}, r"lr is 0\.1, now it is 0\.2"),
+        ({"layer": "conv"}, r"net is .*AdderLinear\(4, 8.*now it is .*Linear\(4, 8, bias=True\)'\. Resume"),
         ({"schedule": optim.Cosine()}, "schedule is 'None', now it is \"Cosine"),
     ):
-        net, optimizer = make(lr=change.pop("lr", 0.1))
+        net, optimizer = make(change.pop("layer", "adder"), change.pop("lr", 0.1))
         with pytest.raises(ValueError, match=message):
             ma.fit(net, loader(), optimizer=optimizer, resume=path, **{"epochs": 1, **change})
+
+
+def test_a_training_with_a_function_as_transform_resumes(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+
+    def noisy():
+        return lambda batch, rng: batch + rng.standard_normal(batch.shape).astype(batch.dtype)
+
+    transforms = [noisy(), noisy()]  # both alive, so that they lie at two addresses, as in two processes
+
+    def train(resume=None):
+        net, optimizer = make()
+        batches = loader(transform=transforms[resume is None])
+        keep = [callbacks.Checkpoint(path), StopAfter(1)] if resume is None else []
+        return ma.fit(net, batches, epochs=2, optimizer=optimizer, callbacks=keep, resume=resume)
+
+    with pytest.raises(InterruptedError):
+        train()
+    assert len(train(resume=path)) == 2
+
+
+def test_a_checkpoint_without_settings_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    net, optimizer = make()
+    checkpoint.save_training(path, net, optimizer, {"note": 1})
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors was not written by ma\.callbacks\.Checkpoint"):
+        ma.fit(net, loader(), epochs=1, optimizer=optimizer, resume=path)
 
 
 def test_a_loss_of_nan_stops_with_the_first_layer_responsible():
@@ -146,11 +174,41 @@ def test_a_loss_of_nan_stops_with_the_first_layer_responsible():
 
 def test_an_exploding_training_stops():
     net, optimizer = make("conv", lr=1e30)
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(RuntimeError, match=r"the loss is (nan|inf) in epoch \d.*first layer.*\(Linear\)"),
-    ):
+    with pytest.raises(RuntimeError, match=r"the loss is (nan|inf) in epoch \d.*first layer.*\(Linear\)"):
         ma.fit(net, loader(), epochs=5, optimizer=optimizer)
+
+
+class Spoil(Callback):
+    """Puts a value into the net at the very end of the second epoch, where no training loss can show it any more."""
+
+    def __init__(self, value, buffer=False):
+        self.value, self.buffer = value, buffer
+
+    def on_step_end(self, run):
+        if run.epoch == 1 and run.step == run.steps_per_epoch:
+            if self.buffer:
+                run.net.bn1.running_var[0] = self.value
+            else:
+                run.net.fc2.weight.data = np.full_like(run.net.fc2.weight.numpy(), self.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (Spoil(np.nan), r"after epoch 2, fc2\.weight of the net hold NaN"),
+        (Spoil(np.inf, buffer=True), r"after epoch 2, bn1\.running_var of the net hold NaN"),
+        (Spoil(3e38), r"the test loss is nan after epoch 2.*fc2 \(AdderLinear\).*its parameters are finite"),
+    ],
+    ids=["parameter", "running statistics", "test loss"],
+)
+def test_a_net_broken_by_the_last_step_is_not_kept(tmp_path, spoil, message):
+    path = tmp_path / "checkpoint.safetensors"
+    net, optimizer = make()
+    with pytest.raises(RuntimeError, match=message):
+        ma.fit(net, loader(), blobs(), epochs=3, optimizer=optimizer, callbacks=[callbacks.Checkpoint(path), spoil])
+    arrays, state = checkpoint.read_training(path)
+    assert [entry["epoch"] for entry in state["progress"]["history"]] == [1]
+    assert all(np.isfinite(array).all() for array in arrays.values())
 
 
 def test_data_that_hold_nan_are_blamed_on_the_data():
@@ -159,6 +217,21 @@ def test_data_that_hold_nan_are_blamed_on_the_data():
     net, optimizer = make()
     with pytest.raises(RuntimeError, match="input data hold NaN or Inf"):
         ma.fit(net, loader(dataset), epochs=1, optimizer=optimizer)
+
+
+def test_a_network_is_blamed_for_what_its_own_forward_does():
+    class Overflowing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.layer(x) * 1e38 * 1e38
+
+    net = Overflowing()
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(RuntimeError, match=r"NaN or Inf is the net \(Overflowing\): its input is finite"):
+        ma.fit(net, loader(), epochs=1, optimizer=optimizer)
 
 
 def test_the_diagnosis_leaves_the_net_as_it_was():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,11 @@ class BatchNorm(Module):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
         self.num_features = init.positive(num_features, "num_features")
-        if not eps > 0:
-            raise ValueError(f"eps must be above 0, not {eps}")
+        for name, value in (("eps", eps), ("momentum", momentum)):
+            if isinstance(value, bool) or not hasattr(value, "__float__"):
+                raise TypeError(f"{name} must be a number, not {value!r}")
+        if not 0 < eps < math.inf:
+            raise ValueError(f"eps must be finite and above 0, not {eps}")
         if not 0 < momentum <= 1:
             raise ValueError(f"momentum must lie in (0, 1], not {momentum}")
         self.eps = eps

@@ -39,8 +39,8 @@ class Sequential(Module):
         for name, module in named.items():
             if not isinstance(module, Module):
                 raise TypeError(f"Sequential takes modules; {name!r} is {type(module).__name__}")
-            if "." in name or name in vars(self) or hasattr(Module, name):
-                raise ValueError(f"{name!r} cannot name a module: it holds a dot or is taken")
+            if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
+                raise ValueError(f"{name!r} cannot name a module: it is no string, empty, taken, or holds a dot")
             setattr(self, name, module)
 
     def forward(self, x: Any) -> Any:
@@ -55,8 +55,9 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(tuple(self.children()))
 
-    def __getitem__(self, index: int) -> Module:
-        return tuple(self.children())[index]
+    def __getitem__(self, index: int | slice) -> Module:
+        named = tuple(self.named_children())
+        return Sequential(dict(named[index])) if isinstance(index, slice) else named[index][1]
 
 
 class Flatten(Module):

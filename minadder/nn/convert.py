@@ -48,11 +48,13 @@ def activation(kind: str) -> Module:
 def twin(module: Module, kind: str) -> Module:
     """Return the layer of another kind with the same sizes, newly initialised, or the activation of that kind."""
     if isinstance(module, (ReLU, Hardtanh)):
-        return activation(kind)
-    if isinstance(module, Windowed):
-        return windowed(kind, module.in_channels, module.out_channels, module.kernel_size, **module.window())
-    assert isinstance(module, FullyConnected)
-    return fully_connected(kind, module.in_features, module.out_features)
+        new = activation(kind)
+    elif isinstance(module, Windowed):
+        new = windowed(kind, module.in_channels, module.out_channels, module.kernel_size, **module.window())
+    else:
+        assert isinstance(module, FullyConnected)
+        new = fully_connected(kind, module.in_features, module.out_features)
+    return new.train(module.training)
 
 
 def convert(net: Module, kind: str, keep_first_and_last: bool = True) -> Module:
@@ -90,18 +92,19 @@ def convert(net: Module, kind: str, keep_first_and_last: bool = True) -> Module:
     wanted = LAYERS[check_kind(kind)]
     result = copy.deepcopy(net)
     kinds = tuple(layer for pair in LAYERS.values() for layer in pair)
-    inside = [(parent, name, child) for parent in result.modules() for name, child in parent.named_children()]
-    places = [place for place in inside if isinstance(place[2], kinds)]
-    activations = [place for place in inside if isinstance(place[2], (ReLU, Hardtanh))]
-    chosen = places[1:-1] if keep_first_and_last else places
+    inside = [module for module in result.modules() if module is not result]
+    layers = [module for module in inside if isinstance(module, kinds)]
+    activations = [module for module in inside if isinstance(module, (ReLU, Hardtanh))]
+    chosen = layers[1:-1] if keep_first_and_last else layers
     if not chosen:
         raise ValueError(
-            f"{type(net).__name__} has {len(places)} weight layer(s), none of them to exchange"
-            + (": the first and the last are kept; pass keep_first_and_last=False" if places else "")
+            f"{type(net).__name__} has {len(layers)} weight layer(s), none of them to exchange"
+            + (": the first and the last are kept; pass keep_first_and_last=False" if layers else "")
         )
-    for parent, name, child in (*chosen, *activations):
-        if not isinstance(child, (*wanted, type(activation(kind)))):
-            new = twin(child, kind)
-            new.training = child.training
-            setattr(parent, name, new)
+    kept = (*wanted, type(activation(kind)))
+    twins = {module: twin(module, kind) for module in (*chosen, *activations) if not isinstance(module, kept)}
+    for parent in (result, *inside):
+        for name, child in tuple(parent.named_children()):
+            if child in twins:  # under every name, so that a shared layer stays shared
+                setattr(parent, name, twins[child])
     return result

@@ -42,12 +42,9 @@ class Module:
 the input's shape is (1, 3)
     """
 
-    training: bool
-
-    def __init__(self) -> None:
-        self.training = True
-        self._buffer_names: list[str] = []
-        self._hooks: list[Hook] = []
+    training = True
+    _buffer_names: tuple[str, ...] = ()
+    _hooks: tuple[HookHandle, ...] = ()
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the output; each module writes its own."""
@@ -59,8 +56,8 @@ the input's shape is (1, 3)
         except (ValueError, TypeError, RuntimeError) as error:
             self._locate(error)
             raise
-        for hook in tuple(self._hooks):
-            hook(self, inputs, output)
+        for handle in self._hooks:
+            handle.hook(self, inputs, output)
         return output
 
     def _locate(self, error: Exception) -> None:
@@ -73,18 +70,19 @@ the input's shape is (1, 3)
         innermost = getattr(error, "_innermost", type(self).__name__)
         error._module_path = (self, path, message)  # type: ignore[attr-defined]
         error._innermost = innermost  # type: ignore[attr-defined]
-        suffix = f" ({innermost})" if path else ""
+        suffix = f" ({innermost})" if failed is not self else ""
         error.args = (f"{type(self).__name__}{path}{suffix}: {message}", *error.args[1:])
 
     def register_buffer(self, name: str, array: Array) -> None:
         """Keep an array that is not learnt but belongs to the state, such as BN's running mean, as an attribute."""
-        self._buffer_names.append(name)
+        self._buffer_names = (*self._buffer_names, name)
         setattr(self, name, array)
 
     def register_forward_hook(self, hook: Hook) -> HookHandle:
         """Call `hook(module, inputs, output)` after each forward, until `remove()` is called on what is returned."""
-        self._hooks.append(hook)
-        return HookHandle(self._hooks, hook)
+        handle = HookHandle(self, hook)
+        self._hooks = (*self._hooks, handle)
+        return handle
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield (name, module) of the modules that are attributes of this one."""
@@ -222,14 +220,13 @@ the input's shape is (1, 3)
 class HookHandle:
     """Takes a hook off its module again."""
 
-    def __init__(self, hooks: list[Hook], hook: Hook) -> None:
-        self._hooks = hooks
-        self._hook = hook
+    def __init__(self, module: Module, hook: Hook) -> None:
+        self.module = module
+        self.hook = hook
 
     def remove(self) -> None:
-        """Take the hook off."""
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
+        """Take the hook off; what has been taken off stays off."""
+        self.module._hooks = tuple(handle for handle in self.module._hooks if handle is not self)
 
 
 def as_input(x: Any) -> Tensor:

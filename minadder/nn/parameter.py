@@ -32,4 +32,5 @@ class Parameter(Tensor):
         self.adder = adder
 
     def __repr__(self) -> str:
-        return super().__repr__().replace("tensor(", "Parameter(", 1).replace(", requires_grad=True", "")
+        text = super().__repr__().replace("tensor(", "Parameter(", 1).replace(", requires_grad=True", "")
+        return text.replace("\n", "\n   ")  # rows line up behind the longer name

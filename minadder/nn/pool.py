@@ -61,7 +61,7 @@ class AvgPool2d(Module):
     """
 
     def __init__(
-        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, count_include_pad: bool = True
+        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, *, count_include_pad: bool = True
     ) -> None:
         super().__init__()
         self.kernel_size = pair(kernel_size, "kernel_size", 1)

@@ -18,9 +18,9 @@ def forward_train(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Arra
     return forward_eval(x, gamma, beta, mean, var, eps), mean, var
 
 
-def forward_eval(x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float) -> Array:
+def forward_eval(x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, eps: float) -> Array:
     """Return y with given statistics."""
-    normalised = (x - channels(mean)) / np.sqrt(channels(var) + eps)
+    normalised = (x - channels(running_mean)) / np.sqrt(channels(running_var) + eps)
     return (channels(gamma) * normalised + channels(beta)).astype(x.dtype)
 
 
@@ -41,10 +41,10 @@ def backward_train(
 
 
 def backward_eval(
-    grad: Array, x: Array, gamma: Array, mean: Array, var: Array, eps: float
+    grad: Array, x: Array, gamma: Array, running_mean: Array, running_var: Array, eps: float
 ) -> tuple[Array, Array, Array]:
     """Return the gradients with respect to x, γ and β, where the statistics are constants."""
-    scale = 1 / np.sqrt(channels(var) + eps)
-    normalised = (x - channels(mean)) * scale
+    scale = 1 / np.sqrt(channels(running_var) + eps)
+    normalised = (x - channels(running_mean)) * scale
     x_grad = (channels(gamma) * scale * grad).astype(x.dtype)
     return x_grad, (grad * normalised).sum(axis=(0, 2)), grad.sum(axis=(0, 2))

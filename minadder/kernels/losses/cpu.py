@@ -1,4 +1,4 @@
-"""The losses on the CPU, fused: one pass over the logits, no array in between. A row belongs to one thread."""
+"""The losses on the CPU, fused: no array is made but the results. A row belongs to one thread."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ def cross_entropy_rows(logits: Array, labels: Array, losses: Array, log_probabil
                 largest = logits[n, c]
         total = logits.dtype.type(0)
         for c in range(logits.shape[1]):
-            total += math.exp(logits[n, c] - largest)
+            log_probabilities[n, c] = logits[n, c] - largest
+            total += math.exp(log_probabilities[n, c])
         log_total = math.log(total)
+        # Written as logits − largest − log_total, the compiler may take logits − (largest + log_total), where a large
+        # maximum swallows the digits of log_total.
         for c in range(logits.shape[1]):
-            log_probabilities[n, c] = logits[n, c] - largest - log_total
+            log_probabilities[n, c] -= log_total
         losses[n] = -log_probabilities[n, labels[n]]
 
 
@@ -39,11 +42,14 @@ def cross_entropy_rows_grad(grad: Array, log_probabilities: Array, labels: Array
 
 @kernel(parallel=True)
 def bce_elements(logits: Array, targets: Array, losses: Array) -> None:
-    """Write max(z, 0) − z·t + log(1 + e^−|z|) of each element."""
-    zero = logits.dtype.type(0)
+    """Write max(z, 0) − z·t + log(1 + e^−|z|) of each element, as z·([z ≥ 0] − t) + log(1 + e^−|z|).
+
+    The compiler may add three terms in any order, and z + log(1 + e^−z) − z is 0 for a large z.
+    """
+    zero, one = logits.dtype.type(0), logits.dtype.type(1)
     for i in numba.prange(logits.shape[0]):
         z = logits[i]
-        losses[i] = (zero if z < 0 else z) - z * targets[i] + math.log1p(math.exp(-abs(z)))
+        losses[i] = z * ((zero if z < 0 else one) - targets[i]) + math.log1p(math.exp(-abs(z)))
 
 
 @kernel(parallel=True)
@@ -59,14 +65,14 @@ def bce_elements_grad(grad: Array, logits: Array, targets: Array, logits_grad: A
 def cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, Array]:
     """Return −log softmax(z)[label] of each row of logits z (N, C), and log softmax(z)."""
     logits = np.ascontiguousarray(logits)
-    losses, log_probabilities = np.empty(logits.shape[0], logits.dtype), np.empty_like(logits)
+    losses, log_probabilities = np.empty(logits.shape[0], logits.dtype), np.empty(logits.shape, logits.dtype)
     cross_entropy_rows(logits, np.ascontiguousarray(labels), losses, log_probabilities)
     return losses, log_probabilities
 
 
 def cross_entropy_backward(grad: Array, log_probabilities: Array, labels: Array) -> Array:
     """Return G·(softmax(z) − one-hot label)."""
-    logits_grad = np.empty_like(log_probabilities)
+    logits_grad = np.empty(log_probabilities.shape, log_probabilities.dtype)
     cross_entropy_rows_grad(
         np.ascontiguousarray(grad), np.ascontiguousarray(log_probabilities), np.ascontiguousarray(labels), logits_grad
     )
@@ -75,16 +81,16 @@ def cross_entropy_backward(grad: Array, log_probabilities: Array, labels: Array)
 
 def bce_with_logits_forward(logits: Array, targets: Array) -> Array:
     """Return −t·log σ(z) − (1 − t)·log(1 − σ(z)), as max(z, 0) − z·t + log(1 + e^−|z|)."""
-    losses = np.empty(logits.size, logits.dtype)
-    bce_elements(flat(logits), flat(targets), losses)
-    return losses.reshape(logits.shape)
+    losses = np.empty(logits.shape, logits.dtype)
+    bce_elements(flat(logits), flat(targets), losses.reshape(-1))
+    return losses
 
 
 def bce_with_logits_backward(grad: Array, logits: Array, targets: Array) -> Array:
     """Return G·(σ(z) − t)."""
-    logits_grad = np.empty(logits.size, logits.dtype)
-    bce_elements_grad(flat(grad), flat(logits), flat(targets), logits_grad)
-    return logits_grad.reshape(logits.shape)
+    logits_grad = np.empty(logits.shape, logits.dtype)
+    bce_elements_grad(flat(grad), flat(logits), flat(targets), logits_grad.reshape(-1))
+    return logits_grad
 
 
 def flat(array: Array) -> Array:

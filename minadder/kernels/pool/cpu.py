@@ -19,18 +19,9 @@ def overlap(start: int, count: int, step: int, size: int) -> tuple[int, int]:
 
 
 @kernel(parallel=True)
-def max_pool_planes(x: Array, sizes: Array, y: Array, argmax: Array) -> None:
+def max_pool_planes(x: Array, sizes: tuple[int, ...], y: Array, argmax: Array) -> None:
     """Write the maximum of each window of x (planes, H, W), and its place."""
-    kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x = (
-        sizes[0],
-        sizes[1],
-        sizes[2],
-        sizes[3],
-        sizes[4],
-        sizes[5],
-        sizes[6],
-        sizes[7],
-    )
+    kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x = sizes
     height, width = x.shape[1], x.shape[2]
     for plane in numba.prange(x.shape[0]):
         for row in range(y.shape[1]):
@@ -63,16 +54,9 @@ def max_pool_planes_grad(grad: Array, argmax: Array, x_grad: Array) -> None:
 
 
 @kernel(parallel=True)
-def avg_pool_planes(x: Array, sizes: Array, include: bool, y: Array) -> None:
+def avg_pool_planes(x: Array, sizes: tuple[int, ...], include: bool, y: Array) -> None:
     """Write the mean of each window of x (planes, H, W)."""
-    kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x = (
-        sizes[0],
-        sizes[1],
-        sizes[2],
-        sizes[3],
-        sizes[4],
-        sizes[5],
-    )
+    kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x = sizes
     for plane in numba.prange(x.shape[0]):
         for row in range(y.shape[1]):
             top = row * stride_y - pad_y
@@ -89,16 +73,9 @@ def avg_pool_planes(x: Array, sizes: Array, include: bool, y: Array) -> None:
 
 
 @kernel(parallel=True)
-def avg_pool_planes_grad(grad: Array, sizes: Array, include: bool, x_grad: Array) -> None:
+def avg_pool_planes_grad(grad: Array, sizes: tuple[int, ...], include: bool, x_grad: Array) -> None:
     """Spread G (planes, H', W') evenly over the windows in x_grad (planes, H, W)."""
-    kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x = (
-        sizes[0],
-        sizes[1],
-        sizes[2],
-        sizes[3],
-        sizes[4],
-        sizes[5],
-    )
+    kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x = sizes
     for plane in numba.prange(grad.shape[0]):
         for row in range(grad.shape[1]):
             top = row * stride_y - pad_y
@@ -114,41 +91,43 @@ def avg_pool_planes_grad(grad: Array, sizes: Array, include: bool, x_grad: Array
 
 
 def planes(x: Array) -> Array:
-    """Return x (N, C, H, W) as contiguous planes (N·C, H, W)."""
+    """Return x (N, C, H, W) as contiguous planes (N·C, H, W), without a copy where x is contiguous."""
     return np.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], x.shape[2], x.shape[3])
+
+
+def flat_planes(x: Array) -> Array:
+    """Return x (N, C, H, W) as contiguous rows (N·C, H·W), without a copy where x is contiguous."""
+    return np.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], x.shape[2] * x.shape[3])
 
 
 def max_pool_forward(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> tuple[Array, Array]:
     """Return the maximum of each window, and its place row·W + column: the first of equals, NaN before all."""
     output = output_size((x.shape[2], x.shape[3]), kernel_size, stride, padding, dilation)
-    y = np.empty((x.shape[0] * x.shape[1], *output), x.dtype)
+    y = np.empty((x.shape[0], x.shape[1], *output), x.dtype)
     argmax = np.empty(y.shape, np.int32)
-    max_pool_planes(planes(x), np.array([*kernel_size, *stride, *padding, *dilation]), y, argmax)
-    shape = (x.shape[0], x.shape[1], *output)
-    return y.reshape(shape), argmax.reshape(shape)
+    max_pool_planes(planes(x), (*kernel_size, *stride, *padding, *dilation), planes(y), planes(argmax))
+    return y, argmax
 
 
-def max_pool_backward(grad: Array, argmax: Array, shape: tuple[int, ...]) -> Array:
+def max_pool_backward(grad: Array, argmax: Array, input_shape: tuple[int, ...]) -> Array:
     """Return G added up at the places of the maxima."""
-    count = shape[0] * shape[1]
-    places = grad.shape[2] * grad.shape[3]
-    x_grad = np.zeros((count, shape[2] * shape[3]), grad.dtype)
-    max_pool_planes_grad(np.ascontiguousarray(grad).reshape(count, places), argmax.reshape(count, places), x_grad)
-    return x_grad.reshape(shape)
+    x_grad = np.zeros(input_shape, grad.dtype)
+    max_pool_planes_grad(flat_planes(grad), flat_planes(argmax), flat_planes(x_grad))
+    return x_grad
 
 
 def avg_pool_forward(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool) -> Array:
     """Return the mean of each window."""
     output = output_size((x.shape[2], x.shape[3]), kernel_size, stride, padding, (1, 1))
-    y = np.empty((x.shape[0] * x.shape[1], *output), x.dtype)
-    avg_pool_planes(planes(x), np.array([*kernel_size, *stride, *padding]), count_include_pad, y)
-    return y.reshape(x.shape[0], x.shape[1], *output)
+    y = np.empty((x.shape[0], x.shape[1], *output), x.dtype)
+    avg_pool_planes(planes(x), (*kernel_size, *stride, *padding), count_include_pad, planes(y))
+    return y
 
 
 def avg_pool_backward(
-    grad: Array, shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
+    grad: Array, input_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
 ) -> Array:
     """Return G spread evenly over each window."""
-    x_grad = np.zeros((shape[0] * shape[1], shape[2], shape[3]), grad.dtype)
-    avg_pool_planes_grad(planes(grad), np.array([*kernel_size, *stride, *padding]), count_include_pad, x_grad)
-    return x_grad.reshape(shape)
+    x_grad = np.zeros(input_shape, grad.dtype)
+    avg_pool_planes_grad(planes(grad), (*kernel_size, *stride, *padding), count_include_pad, planes(x_grad))
+    return x_grad

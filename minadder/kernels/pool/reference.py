@@ -39,11 +39,11 @@ def max_pool_forward(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, d
     return y, argmax
 
 
-def max_pool_backward(grad: Array, argmax: Array, shape: tuple[int, ...]) -> Array:
+def max_pool_backward(grad: Array, argmax: Array, input_shape: tuple[int, ...]) -> Array:
     """Return G added up at the places of the maxima."""
-    x_grad = np.zeros(shape, grad.dtype)
+    x_grad = np.zeros(input_shape, grad.dtype)
     for n, c, row, column in np.ndindex(grad.shape):
-        i, j = divmod(int(argmax[n, c, row, column]), shape[3])
+        i, j = divmod(int(argmax[n, c, row, column]), input_shape[3])
         x_grad[n, c, i, j] += grad[n, c, row, column]
     return x_grad
 
@@ -59,11 +59,11 @@ def avg_pool_forward(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, c
 
 
 def avg_pool_backward(
-    grad: Array, shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
+    grad: Array, input_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
 ) -> Array:
     """Return G spread evenly over each window."""
-    x_grad = np.zeros(shape, grad.dtype)
-    for row, column, seen in cells((shape[2], shape[3]), kernel_size, stride, padding, (1, 1)):
+    x_grad = np.zeros(input_shape, grad.dtype)
+    for row, column, seen in cells((input_shape[2], input_shape[3]), kernel_size, stride, padding, (1, 1)):
         count = kernel_size[0] * kernel_size[1] if count_include_pad else len(seen)
         for i, j in seen:
             x_grad[:, :, i, j] += grad[:, :, row, column] / grad.dtype.type(count)
