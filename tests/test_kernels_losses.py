@@ -17,7 +17,7 @@ from minadder.kernels.losses import cpu, reference
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 both_kernels = pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])
 scales = st.sampled_from([0.1, 1.0, 30.0, 1000.0])
-TOLERANCE = {np.float32: {"rtol": 2e-6, "atol": 2e-6}, np.float64: {"rtol": 1e-14, "atol": 1e-14}}
+TOLERANCE = {np.float32: 2e-6, np.float64: 1e-14}
 
 
 def cross_entropy(kernels: Any, logits: Array, labels: Array, grad: Array) -> tuple[Array, ...]:
@@ -39,11 +39,12 @@ def scores(shape: tuple[int, ...], seed: int, dtype: Any, scale: float = 1.0) ->
     return np.asarray(logits).astype(dtype), np.asarray(targets).astype(dtype), np.asarray(grad).astype(dtype)
 
 
-def assert_is_reference(ours: tuple[Array, ...], wanted: tuple[Array, ...], dtype: Any) -> None:
+def assert_is_reference(ours: tuple[Array, ...], wanted: tuple[Array, ...], dtype: Any, unit: float = 1.0) -> None:
+    """Compare to rounding, relative or of `unit`, whichever is more."""
     for one, other in zip(ours, wanted, strict=True):
         assert one.dtype == dtype
         assert one.flags.owndata
-        np.testing.assert_allclose(one, other, **TOLERANCE[dtype])
+        np.testing.assert_allclose(one, other, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * unit)
 
 
 def doubled(*arrays: Array) -> list[Array]:
@@ -74,7 +75,9 @@ def test_cross_entropy_is_the_reference(
 def test_binary_cross_entropy_is_the_reference(dtype: Any, shape: tuple[int, ...], scale: float, seed: int) -> None:
     inputs = scores(shape, seed, dtype, scale)
     ours, wanted = bce(cpu, *inputs), bce(reference, *doubled(*inputs))
-    assert_is_reference(ours, wanted, dtype)
+    # z − z·t loses digits of the reference where z is large: in float64 the tolerance grows with z
+    unit = np.abs(inputs[0]).max(initial=1) if dtype is np.float64 else 1.0
+    assert_is_reference(ours, wanted, dtype, unit)
     assert {result.shape for result in ours} == {shape}
 
 
@@ -229,6 +232,7 @@ def test_it_is_pytorchs(dtype: Any, count: int, classes: int, scale: float, seed
     functional = torch.nn.functional
     losses, _, back = cross_entropy(cpu, logits, labels, grad[:, 0])
     binary, slope = bce(cpu, logits, targets, grad)
+    atol = TOLERANCE[dtype] * np.abs(logits).max(initial=1)  # PyTorch takes z from z·(1 − t), and digits with it
     for ours, our_gradient, function, wanted, weights in (
         (losses, back, functional.cross_entropy, labels, grad[:, 0]),
         (binary, slope, functional.binary_cross_entropy_with_logits, targets, grad),
@@ -236,5 +240,5 @@ def test_it_is_pytorchs(dtype: Any, count: int, classes: int, scale: float, seed
         leaf = torch.tensor(logits, requires_grad=True)
         theirs = function(leaf, torch.tensor(wanted), reduction="none")
         theirs.backward(torch.tensor(weights))
-        np.testing.assert_allclose(ours, theirs.detach().numpy(), **TOLERANCE[dtype])
-        np.testing.assert_allclose(our_gradient, leaf.grad.numpy(), **TOLERANCE[dtype])
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=TOLERANCE[dtype], atol=atol)
+        np.testing.assert_allclose(our_gradient, leaf.grad.numpy(), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
