@@ -163,22 +163,18 @@ def test_threads_that_overlap_in_a_decorated_function_do_not_mix():
     enabled = []
 
     @ma.no_grad()
-    def wait(entered, until):
-        entered.set()
-        until.wait(timeout=10)
+    def run(action):
+        action()
 
     def other():
-        wait(inside, leave)
+        run(lambda: (inside.set(), leave.wait(timeout=10)))
         enabled.append(ma.is_grad_enabled())
 
     thread = threading.Thread(target=other)
     thread.start()
     inside.wait(timeout=10)
     with ma.no_grad():
-        leave_after_entering = threading.Timer(0.05, leave.set)
-        leave_after_entering.start()
-        wait(threading.Event(), leave)
-        thread.join()
+        run(lambda: (leave.set(), thread.join()))  # the thread entered first and leaves first
         assert not ma.is_grad_enabled()
     assert ma.is_grad_enabled()
     assert enabled == [True]

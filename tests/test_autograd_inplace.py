@@ -159,6 +159,27 @@ def test_an_operation_that_returns_its_input_shares_the_count_of_changes() -> No
         z.backward()
 
 
+def test_an_operation_that_keeps_a_view_of_its_input() -> None:
+    class SquareOfLast(ma.Function):
+        def forward(self, x: Array) -> Array:
+            self.saved = (x[-1:],)
+            return x[-1:] ** 2
+
+        def backward(self, grad: Array) -> Array:
+            (last,) = self.saved
+            return np.concatenate([0 * last, 2 * last * grad])
+
+    x = ma.tensor([1.0, 2.0], requires_grad=True)
+    y = SquareOfLast.apply(x)
+    y.backward(retain_graph=True)
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 4]
+    with ma.no_grad():
+        x += 1.0
+    with pytest.raises(RuntimeError, match=r"SquareOfLast .* shape \(2,\) .* changed in place"):
+        y.backward()
+
+
 def test_a_gradient_that_is_used_and_then_added_to() -> None:
     x = ma.tensor([2.0], requires_grad=True)
     (x * x).backward()
