@@ -43,7 +43,8 @@ def cache_root() -> Path:
 
 def source_digest() -> str:
     """Return a digest of everything that the machine code depends on, except the CPU, which Numba checks itself."""
-    digest = hashlib.sha256(f"{numba.__version__} boundscheck={config.BOUNDSCHECK}".encode())
+    vectors = os.environ.get("MINADDER_VECTOR_BITS")  # see kernels/simd.py
+    digest = hashlib.sha256(f"{numba.__version__} boundscheck={config.BOUNDSCHECK} vectors={vectors}".encode())
     for path in [Path(__file__), *sorted((PACKAGE / "kernels").rglob("*.py"))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is com
 
 PACKAGE = Path(minadder.__file__).parent
 
-CALL = "from minadder.kernels.rows import hardtanh; print(hardtanh(3.0, 1.0))"
+CALL = "from minadder.kernels.plain_tiles import hardtanh; print(hardtanh(3.0, 1.0))"
 """Calls a kernel that is compiled in 0.2 s."""
 
 
@@ -52,7 +52,7 @@ def copy(tmp_path: Path) -> Path:
 def test_the_second_process_compiles_nothing_and_says_nothing(tmp_path: Path) -> None:
     first = run(CALL, tmp_path)
     assert first.stdout == "1.0\n"
-    assert first.stderr.count("minadder: compiling rows.hardtanh (once for this machine) …") == 1
+    assert first.stderr.count("minadder: compiling plain_tiles.hardtanh (once for this machine) …") == 1
     assert len(folders(tmp_path)) == 1
     second = run(CALL, tmp_path)
     assert second.stdout == "1.0\n"
@@ -60,16 +60,17 @@ def test_the_second_process_compiles_nothing_and_says_nothing(tmp_path: Path) ->
 
 
 def test_the_notice_comes_once_for_a_kernel_with_its_helpers(tmp_path: Path) -> None:
-    """`add_weight_slopes` calls `hardtanh`, which is compiled with it."""
+    """`gather_outputs` calls `copy_rows` and others, which are compiled with it."""
     code = (
-        "import numpy as np; from minadder.kernels.rows import add_weight_slopes\n"
-        "out, columns, w, g = np.zeros((4, 4)), np.ones((4, 3)), np.zeros((4, 4)), np.ones((4, 3))\n"
-        "for _ in range(2): add_weight_slopes(out, 0, columns, 0, w, 0, g, 2)\n"
-        "print(out[0].tolist())"
+        "import numpy as np; from minadder.kernels.unfold import gather_outputs, layout\n"
+        "plan = layout((1, 1, 1, 3), (1, 1, 1, 1), (1, 1), (0, 0), (1, 1), 8, 1, 1)\n"
+        "g, y = np.zeros(3), np.ones((1, 1, 1, 3))\n"
+        "for _ in range(2): gather_outputs(y, 0, 1, 0, 1, 0, 1, plan.geometry, g, 3)\n"
+        "print(g.tolist())"
     )
     result = run(code, tmp_path)
-    assert result.stdout == "[6.0, 6.0, 6.0, 6.0]\n"
-    assert result.stderr == "minadder: compiling rows.add_weight_slopes (once for this machine) …\n"
+    assert result.stdout == "[1.0, 1.0, 1.0]\n"
+    assert result.stderr == "minadder: compiling unfold.gather_outputs (once for this machine) …\n"
 
 
 def test_without_a_folder_to_write_to_everything_works_and_the_notice_says_so(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_without_a_folder_to_write_to_everything_works_and_the_notice_says_so(tm
     for _ in range(2):
         result = run(f"from minadder import jit; print(jit.cache_folder()); {CALL}", taken)
         assert result.stdout == "None\n1.0\n"
-        assert "compiling rows.hardtanh (no cache folder can be written, so in each process)" in result.stderr
+        assert "compiling plain_tiles.hardtanh (no cache folder can be written, so in each process)" in result.stderr
 
 
 def test_nothing_is_written_beside_the_sources(tmp_path: Path, copy: Path) -> None:
@@ -91,12 +92,12 @@ def test_nothing_is_written_beside_the_sources(tmp_path: Path, copy: Path) -> No
 def test_a_change_in_a_helper_reaches_its_callers_in_other_files(tmp_path: Path, copy: Path) -> None:
     """Numba alone would load the caller's old machine code, which holds the old helper."""
     (copy / "kernels" / "caller.py").write_text(
-        "from minadder.jit import kernel\nfrom minadder.kernels.rows import hardtanh\n\n\n"
+        "from minadder.jit import kernel\nfrom minadder.kernels.plain_tiles import hardtanh\n\n\n"
         "@kernel\ndef twice(d):\n    return 2 * hardtanh(d, 1.0)\n"
     )
     code = "from minadder.kernels.caller import twice; print(twice(3.0))"
     assert run(code, tmp_path, copy).stdout == "2.0\n"
-    helper = copy / "kernels" / "rows.py"
+    helper = copy / "kernels" / "plain_tiles.py"
     source = helper.read_text(encoding="utf-8")
     assert source.count("upper = one if d > one else d") == 1
     helper.write_text(source.replace("upper = one if d > one else d", "upper = d"), encoding="utf-8")
@@ -108,8 +109,8 @@ def test_a_change_in_a_helper_reaches_its_callers_in_other_files(tmp_path: Path,
 
 def test_kernels_with_checked_bounds_have_a_folder_of_their_own(tmp_path: Path) -> None:
     code = (
-        "import numpy as np; from minadder.kernels.rows import add_products\n"
-        "try: add_products(np.zeros((1, 3)), 5, np.ones((4, 3)), 0, np.ones((1, 4)))\n"
+        "import numpy as np; from minadder.kernels.plain_tiles import copy_rows\n"
+        "try: copy_rows(np.zeros(1), 0, 0, np.ones(1), 0, 0, 2, 1)\n"
         "except IndexError: print('caught')"
     )
     assert run(code, tmp_path, NUMBA_BOUNDSCHECK="1").stdout == "caught\n"

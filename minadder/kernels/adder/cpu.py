@@ -4,15 +4,15 @@
         for t in filters:
             Y[p, t] = −Σ_k |X[p, k] − F[t, k]|
 
-`windowed.py` arranges it for the machine, and shares the arrangement with the convolution.
+`windowed.py` and its companions arrange it for the machine, and share the arrangement with the convolution.
 """
 
 from __future__ import annotations
 
 from minadder.autograd import Array
-from minadder.kernels import windowed
+from minadder.kernels import windowed, windowed_input_grad, windowed_weight_grad
 from minadder.kernels.geometry import Pair
-from minadder.kernels.rows import FULL_PRECISION, HARDTANH, PRODUCT, SIGN
+from minadder.kernels.simd import FULL_PRECISION, HARDTANH, PRODUCT, SIGN
 
 RULE_CODES = {"exact": SIGN, "sign": SIGN, "full_precision": FULL_PRECISION, "hardtanh": HARDTANH}
 
@@ -26,7 +26,7 @@ def input_grad(
     grad: Array, x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, rule: str
 ) -> Array:
     """Return ∂L/∂X = Σ G · rule(F − X) over the windows that see each entry of X (Chen et al. 2020, Eq. 6)."""
-    return windowed.input_grad(grad, x, w, stride, padding, dilation, groups, RULE_CODES[rule])
+    return windowed_input_grad.input_grad(grad, x, w, stride, padding, dilation, groups, RULE_CODES[rule])
 
 
 def weight_grad(
@@ -37,6 +37,6 @@ def weight_grad(
     Under the full-precision rule this is a matrix product and a sum, GᵀX − F·ΣG.
     """
     if rule == "full_precision":
-        products = windowed.weight_grad(grad, x, w, stride, padding, dilation, groups, PRODUCT)
+        products = windowed_weight_grad.weight_grad(grad, x, w, stride, padding, dilation, groups, PRODUCT)
         return products - w * grad.sum(axis=(0, 2, 3))[:, None, None, None]
-    return windowed.weight_grad(grad, x, w, stride, padding, dilation, groups, RULE_CODES[rule])
+    return windowed_weight_grad.weight_grad(grad, x, w, stride, padding, dilation, groups, RULE_CODES[rule])

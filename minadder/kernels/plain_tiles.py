@@ -1,0 +1,179 @@
+"""The sums of the windowed layers as plain loops: what `vector_tiles.py` computes, for machines without vectors.
+
+`u` is a layout of `unfold.py`, entry k of every place the stretch from offsets[k] on; `g` and `out` hold a stretch of
+places for each filter, `pitch` apart. Loops along places run in whatever vectors LLVM finds; their indices are
+unsigned, since Numba lets a signed one count from the end, and that test would keep the loop out of vectors.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minadder.autograd import Array
+from minadder.jit import kernel
+from minadder.kernels.simd import FULL_PRECISION, HARDTANH, PRODUCT
+
+ENTRIES = 4
+"""Entries of a block of filter gradients."""
+
+
+@kernel
+def copy_rows(
+    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int
+) -> None:
+    """Copy `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart."""
+    for row in range(rows):
+        place, at = np.uintp(to + row * to_step), np.uintp(begin + row * step)
+        for q in range(np.uintp(max(0, count))):
+            target[place + q] = source[at + q]
+
+
+@kernel
+def add_rows(target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int) -> None:
+    """Add `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart."""
+    for row in range(rows):
+        place, at = np.uintp(to + row * to_step), np.uintp(begin + row * step)
+        for q in range(np.uintp(max(0, count))):
+            target[place + q] += source[at + q]
+
+
+@kernel
+def hardtanh(d: float, one: float) -> float:
+    """Return d clipped to [−1, 1] (Chen et al. 2020, Eq. 7), NaN for NaN."""
+    upper = one if d > one else d
+    return -one if upper < -one else upper
+
+
+@kernel
+def forward_tile(
+    u: Array,
+    offsets: Array,
+    entries: int,
+    w: Array,
+    first: int,
+    length: int,
+    filters: int,
+    places: int,
+    group: int,
+    distance: bool,
+    out: Array,
+    pitch: int,
+    one: float,
+) -> None:
+    """Subtract Σ_k |u − w| from out where `distance`, else add Σ_k u·w; `first` is the block's first entry in w."""
+    for t in range(filters):
+        begin = np.uintp(t * pitch)
+        for k in range(entries):
+            value = w[((t // 4) * length + first + k) * 4 + t % 4]
+            source = np.uintp(offsets[k])
+            if distance:
+                for p in range(np.uintp(places)):
+                    out[begin + p] -= abs(u[source + p] - value)
+            else:
+                for p in range(np.uintp(places)):
+                    out[begin + p] += u[source + p] * value
+
+
+@kernel
+def input_grad_tile(
+    u: Array,
+    offsets: Array,
+    entries: int,
+    w: Array,
+    first: int,
+    length: int,
+    g: Array,
+    filters: int,
+    places: int,
+    group: int,
+    rule: int,
+    du: Array,
+    pitch: int,
+    one: float,
+) -> None:
+    """Add Σ_t g · slope(w, u) to du, for each entry and place."""
+    for k in range(entries):
+        source = np.uintp(offsets[k])
+        for t in range(filters):
+            begin, value = np.uintp(t * pitch), w[t * length + first + k]
+            if rule == HARDTANH:
+                for p in range(np.uintp(places)):
+                    du[source + p] += g[begin + p] * hardtanh(value - u[source + p], one)
+            elif rule == PRODUCT:
+                for p in range(np.uintp(places)):
+                    du[source + p] += g[begin + p] * value
+            elif rule == FULL_PRECISION:
+                for p in range(np.uintp(places)):
+                    du[source + p] += g[begin + p] * (value - u[source + p])
+            else:
+                for p in range(np.uintp(places)):
+                    du[source + p] += g[begin + p] * np.sign(value - u[source + p])
+
+
+@kernel
+def pulled_grad_tile(
+    u: Array,
+    offsets: Array,
+    entries: int,
+    w: Array,
+    first: int,
+    length: int,
+    x: Array,
+    channels: int,
+    places: int,
+    group: int,
+    rule: int,
+    out: Array,
+    pitch: int,
+    one: float,
+) -> None:
+    """Add Σ_k u · slope(w, x) to out, for each channel and place of x; `first` is the block's first entry in w."""
+    for c in range(channels):
+        begin = np.uintp(c * pitch)
+        for k in range(entries):
+            source, value = np.uintp(offsets[k]), w[((c // 2) * length + first + k) * 2 + c % 2]
+            if rule == HARDTANH:
+                for p in range(np.uintp(places)):
+                    out[begin + p] += u[source + p] * hardtanh(value - x[begin + p], one)
+            elif rule == FULL_PRECISION:
+                for p in range(np.uintp(places)):
+                    out[begin + p] += u[source + p] * (value - x[begin + p])
+            else:
+                for p in range(np.uintp(places)):
+                    out[begin + p] += u[source + p] * np.sign(value - x[begin + p])
+
+
+@kernel
+def weight_grad_tile(
+    u: Array,
+    offsets: Array,
+    entries: int,
+    w: Array,
+    g: Array,
+    filters: int,
+    places: int,
+    vector: int,
+    rule: int,
+    dw: Array,
+    pitch: int,
+    one: float,
+) -> None:
+    """Add Σ_p g · slope(u, w) to dw, which holds blocks of 4 filters × `ENTRIES` entries, as w does."""
+    blocks = (entries + ENTRIES - 1) // ENTRIES
+    for t in range(filters):
+        for k in range(entries):
+            place = (((t // 4) * blocks + k // ENTRIES) * 4 + t % 4) * ENTRIES + k % ENTRIES
+            begin, source = np.uintp(t * pitch), np.uintp(offsets[k])
+            total = value = w.dtype.type(0)
+            if rule == PRODUCT:
+                for p in range(np.uintp(places)):
+                    total += g[begin + p] * u[source + p]
+            else:
+                value = w[place]
+                if rule == HARDTANH:
+                    for p in range(np.uintp(places)):
+                        total += g[begin + p] * hardtanh(u[source + p] - value, one)
+                else:
+                    for p in range(np.uintp(places)):
+                        total += g[begin + p] * np.sign(u[source + p] - value)
+            dw[place] += total

@@ -1,0 +1,225 @@
+"""The sums of the windowed layers in vector registers, a tile at a time. `plain_tiles.py` says what each computes.
+
+A vector holds neighbouring places of one entry, and each number loaded is used several times before the next: x for
+4 filters, w for all places of the tile, and the sums stay in registers while the loop goes over all entries.
+"""
+
+from __future__ import annotations
+
+from minadder.autograd import Array
+from minadder.jit import kernel
+from minadder.kernels.simd import (
+    FULL_PRECISION,
+    HARDTANH,
+    PRODUCT,
+    SIGN,
+    VECTORS,
+    add_at,
+    add_input_slopes,
+    add_lane_sums,
+    add_products,
+    add_weight_slopes,
+    keep,
+    load,
+    load_at,
+    move_rows,
+    store,
+    subtract_distances,
+    zeros,
+)
+
+ENTRIES = VECTORS
+"""Entries of a block of filter gradients: 4 filters × 4 entries on machines of 32 registers."""
+
+TWO_ENTRIES, FOUR_ENTRIES = 2 * VECTORS, 4 * VECTORS
+BLOCK = 4 * ENTRIES
+
+
+@kernel
+def copy_rows(
+    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int
+) -> None:
+    """Copy `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart."""
+    if count > 0:
+        move_rows(target, to, to_step, source, begin, step, count, rows, False)
+
+
+@kernel
+def add_rows(target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int) -> None:
+    """Add `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart."""
+    if count > 0:
+        move_rows(target, to, to_step, source, begin, step, count, rows, True)
+
+
+@kernel
+def forward_tile(
+    u: Array,
+    offsets: Array,
+    entries: int,
+    w: Array,
+    first: int,
+    length: int,
+    filters: int,
+    places: int,
+    group: int,
+    distance: bool,
+    out: Array,
+    pitch: int,
+    one: float,
+) -> None:
+    """Subtract Σ_k |u − w| from out where `distance`, else add Σ_k u·w; `first` is the block's first entry in w."""
+    for p in range(0, places, group):
+        for t in range(0, filters, 4):
+            at = t * length + 4 * first
+            if filters - t > 2:
+                sums = load(out, t * pitch + p, pitch, 4, VECTORS)
+                if distance:
+                    for k in range(entries):
+                        xs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                        sums = subtract_distances(sums, xs, w, at + 4 * k, one)
+                else:
+                    for k in range(entries):
+                        sums = add_products(sums, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + 4 * k, one)
+                store(sums, out, t * pitch + p, pitch, VECTORS)
+            else:
+                pair = load(out, t * pitch + p, pitch, 2, VECTORS)
+                if distance:
+                    for k in range(entries):
+                        xs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                        pair = subtract_distances(pair, xs, w, at + 4 * k, one)
+                else:
+                    for k in range(entries):
+                        pair = add_products(pair, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + 4 * k, one)
+                store(pair, out, t * pitch + p, pitch, VECTORS)
+
+
+@kernel
+def input_grad_tile(
+    u: Array,
+    offsets: Array,
+    entries: int,
+    w: Array,
+    first: int,
+    length: int,
+    g: Array,
+    filters: int,
+    places: int,
+    group: int,
+    rule: int,
+    du: Array,
+    pitch: int,
+    one: float,
+) -> None:
+    """Add Σ_t g · slope(w, u) to du, for each entry and place."""
+    for p in range(0, places, group):
+        if rule == PRODUCT:
+            for k in range(0, entries, 4):
+                products = zeros(u, FOUR_ENTRIES)
+                for t in range(filters):
+                    gs = load(g, t * pitch + p, 0, 1, VECTORS)
+                    products = add_products(products, gs, w, t * length + first + k, one)
+                if p + group > places:
+                    products = keep(products, VECTORS, places - p)
+                add_at(products, du, offsets, k, p, VECTORS)
+            continue
+        for k in range(0, entries, 2):
+            xs = load_at(u, offsets, k, p, 2, VECTORS)
+            sums = zeros(u, TWO_ENTRIES)
+            at = first + k
+            if rule == HARDTANH:
+                for t in range(filters):
+                    gs = load(g, t * pitch + p, 0, 1, VECTORS)
+                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, one, HARDTANH)
+            elif rule == FULL_PRECISION:
+                for t in range(filters):
+                    gs = load(g, t * pitch + p, 0, 1, VECTORS)
+                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, one, FULL_PRECISION)
+            else:
+                for t in range(filters):
+                    gs = load(g, t * pitch + p, 0, 1, VECTORS)
+                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, one, SIGN)
+            if p + group > places:
+                sums = keep(sums, VECTORS, places - p)
+            add_at(sums, du, offsets, k, p, VECTORS)
+
+
+@kernel
+def pulled_grad_tile(
+    u: Array,
+    offsets: Array,
+    entries: int,
+    w: Array,
+    first: int,
+    length: int,
+    x: Array,
+    channels: int,
+    places: int,
+    group: int,
+    rule: int,
+    out: Array,
+    pitch: int,
+    one: float,
+) -> None:
+    """Add Σ_k u · slope(w, x) to out, for each channel and place of x; `first` is the block's first entry in w."""
+    for p in range(0, places, group):
+        for c in range(0, channels, 2):
+            xs = load(x, c * pitch + p, pitch, 2, VECTORS)
+            sums = load(out, c * pitch + p, pitch, 2, VECTORS)
+            at = c * length + 2 * first
+            if rule == HARDTANH:
+                for k in range(entries):
+                    gs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                    sums = add_input_slopes(sums, xs, gs, w, at + 2 * k, one, HARDTANH)
+            elif rule == FULL_PRECISION:
+                for k in range(entries):
+                    gs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                    sums = add_input_slopes(sums, xs, gs, w, at + 2 * k, one, FULL_PRECISION)
+            else:
+                for k in range(entries):
+                    gs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                    sums = add_input_slopes(sums, xs, gs, w, at + 2 * k, one, SIGN)
+            store(sums, out, c * pitch + p, pitch, VECTORS)
+
+
+@kernel
+def weight_grad_tile(
+    u: Array,
+    offsets: Array,
+    entries: int,
+    w: Array,
+    g: Array,
+    filters: int,
+    places: int,
+    vector: int,
+    rule: int,
+    dw: Array,
+    pitch: int,
+    one: float,
+) -> None:
+    """Add Σ_p g · slope(u, w) to dw, which holds blocks of 4 filters × `ENTRIES` entries, as w does."""
+    rest = places % vector
+    for k in range(0, entries, ENTRIES):
+        for t in range(0, filters, 4):
+            block = (t // 4 * ((entries + ENTRIES - 1) // ENTRIES) + k // ENTRIES) * BLOCK
+            sums = zeros(u, BLOCK)
+            last_g = keep(load(g, t * pitch + places - rest, pitch, 4, 1), 1, rest)
+            last_x = keep(load_at(u, offsets, k, places - rest, ENTRIES, 1), 1, rest)
+            if rule == PRODUCT:
+                sums = add_weight_slopes(sums, last_g, last_x, w, block, one, PRODUCT)
+                for p in range(0, places - rest, vector):
+                    gs = load(g, t * pitch + p, pitch, 4, 1)
+                    xs = load_at(u, offsets, k, p, ENTRIES, 1)
+                    sums = add_weight_slopes(sums, gs, xs, w, block, one, PRODUCT)
+            elif rule == HARDTANH:
+                sums = add_weight_slopes(sums, last_g, last_x, w, block, one, HARDTANH)
+                for p in range(0, places - rest, vector):
+                    gs = load(g, t * pitch + p, pitch, 4, 1)
+                    xs = load_at(u, offsets, k, p, ENTRIES, 1)
+                    sums = add_weight_slopes(sums, gs, xs, w, block, one, HARDTANH)
+            else:
+                sums = add_weight_slopes(sums, last_g, last_x, w, block, one, SIGN)
+                for p in range(0, places - rest, vector):
+                    gs = load(g, t * pitch + p, pitch, 4, 1)
+                    xs = load_at(u, offsets, k, p, ENTRIES, 1)
+                    sums = add_weight_slopes(sums, gs, xs, w, block, one, SIGN)
+            add_lane_sums(sums, dw, block)

@@ -1,0 +1,249 @@
+"""The input gradient of adder layers and convolutions: Σ G · slope(F, X) over the windows that see each entry of X.
+
+There are two ways. Pushing: for each window, its gradients are added to all entries that it sees (`unfold`, then
+`fold`). Pulling: for each entry of X, the gradients of all windows that see it are collected. That is a convolution of
+G with the filters turned round, nothing is written twice, but it visits every place where a window could be: so it
+serves for stride 1 where the output is about as large as the input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from minadder.autograd import Array
+from minadder.jit import kernel
+from minadder.kernels.geometry import Pair
+from minadder.kernels.simd import PRODUCT
+from minadder.kernels.tiles import input_grad_tile, pulled_grad_tile
+from minadder.kernels.unfold import fold, gather_outputs, scatter_outputs, unfold
+from minadder.kernels.windowed import bands, by_filters, forward, image_tasks, laid_out, run
+
+PULL_SHARE = 0.8
+"""Least size of an output, as a share of the input's, for which pulling is faster."""
+
+
+@kernel
+def pushed_grad_task(
+    task: int,
+    grad: Array,
+    first_filter: int,
+    filters: int,
+    x: Array,
+    first_channel: int,
+    w: Array,
+    rule: int,
+    offsets: Array,
+    phases: Array,
+    geometry: Any,
+    x_grad: Array,
+    one: float,
+) -> None:
+    """Add to x_grad, for some images, what one group of filters gives. Windows overlap: a task takes whole images."""
+    geo = geometry[0]
+    image = task * geo.images
+    images = min(geo.images, x_grad.shape[0] - image)
+    u = np.empty(geo.elements, grad.dtype)
+    window = geo.kernel_height * geo.kernel_width
+    for row in range(0, geo.out_height, geo.rows):
+        rows = min(geo.rows, geo.out_height - row)
+        g = np.zeros(filters * geo.places, grad.dtype)
+        gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.places)
+        for c in range(0, geo.channels, geo.block):
+            channels = min(geo.block, geo.channels - c)
+            if rule != PRODUCT:
+                unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
+            du = np.zeros(geo.elements, grad.dtype)
+            input_grad_tile(
+                u,
+                offsets,
+                channels * window,
+                w,
+                c * window,
+                geo.length,
+                g,
+                filters,
+                rows * geo.images * geo.out_width,
+                geo.group,
+                rule,
+                du,
+                geo.places,
+                one,
+            )
+            fold(du, image, images, first_channel + c, channels, row, rows, phases, geometry, x_grad)
+
+
+@kernel(parallel=True)
+def pushed_grad_tasks(
+    tasks: int,
+    grad: Array,
+    first_filter: int,
+    filters: int,
+    x: Array,
+    first_channel: int,
+    w: Array,
+    rule: int,
+    offsets: Array,
+    phases: Array,
+    geometry: Any,
+    x_grad: Array,
+    one: float,
+) -> None:
+    """Run the tasks on all threads."""
+    for task in numba.prange(tasks):
+        pushed_grad_task(
+            task, grad, first_filter, filters, x, first_channel, w, rule, offsets, phases, geometry, x_grad, one
+        )
+
+
+@kernel
+def pulled_grad_task(
+    task: int,
+    grad: Array,
+    first_filter: int,
+    x: Array,
+    first_channel: int,
+    channels: int,
+    w: Array,
+    rule: int,
+    offsets: Array,
+    phases: Array,
+    geometry: Any,
+    x_grad: Array,
+    one: float,
+) -> None:
+    """Write a band of rows of x_grad for some images and one group; the layout is of windows over grad."""
+    geo = geometry[0]
+    image, row = task // bands(geometry) * geo.images, task % bands(geometry) * geo.rows
+    images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
+    u = np.empty(geo.elements, x.dtype)
+    size = (channels + 1) // 2 * 2 * geo.places
+    values, out = np.zeros(size, x.dtype), np.zeros(size, x.dtype)
+    gather_outputs(x, image, images, first_channel, channels, row, rows, geometry, values, geo.places)
+    window = geo.kernel_height * geo.kernel_width
+    for t in range(0, geo.channels, geo.block):
+        block = min(geo.block, geo.channels - t)
+        unfold(grad, image, images, first_filter + t, block, row, rows, phases, geometry, u)
+        pulled_grad_tile(
+            u,
+            offsets,
+            block * window,
+            w,
+            t * window,
+            geo.length,
+            values,
+            channels,
+            rows * geo.images * geo.out_width,
+            geo.group,
+            rule,
+            out,
+            geo.places,
+            one,
+        )
+    scatter_outputs(out, geo.places, image, images, first_channel, channels, row, rows, geometry, x_grad)
+
+
+@kernel(parallel=True)
+def pulled_grad_tasks(
+    tasks: int,
+    grad: Array,
+    first_filter: int,
+    x: Array,
+    first_channel: int,
+    channels: int,
+    w: Array,
+    rule: int,
+    offsets: Array,
+    phases: Array,
+    geometry: Any,
+    x_grad: Array,
+    one: float,
+) -> None:
+    """Run the tasks on all threads."""
+    for task in numba.prange(tasks):
+        pulled_grad_task(
+            task, grad, first_filter, x, first_channel, channels, w, rule, offsets, phases, geometry, x_grad, one
+        )
+
+
+def input_grad(
+    grad: Array, x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, rule: int
+) -> Array:
+    """Return Σ G · slope(F, X) over the windows that see each entry of X."""
+    x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
+    around = tuple(d * (size - 1) - p for d, size, p in zip(dilation, w.shape[2:], padding, strict=True))
+    if stride == (1, 1) and min(around) >= 0 and grad.shape[2] * grad.shape[3] >= PULL_SHARE * x.shape[2] * x.shape[3]:
+        turned = turned_round(w, groups)
+        if rule == PRODUCT:
+            return forward(grad, turned, stride, around, dilation, groups, distance=False)
+        return pulled(grad, x, turned, around, dilation, groups, rule)
+    return pushed(grad, x, w, stride, padding, dilation, groups, rule)
+
+
+def turned_round(w: Array, groups: int) -> Array:
+    """Return filters (T, C / groups, kh, kw) as those of the way back (C, T / groups, kh, kw), turned by 180°."""
+    filters, channels, *window = w.shape
+    parts = w.reshape(groups, filters // groups, channels, *window).swapaxes(1, 2)[..., ::-1, ::-1]
+    return np.ascontiguousarray(parts).reshape(groups * channels, filters // groups, *window)
+
+
+def pulled(grad: Array, x: Array, turned: Array, padding: Pair, dilation: Pair, groups: int, rule: int) -> Array:
+    """Return the gradient by collecting, for each entry of X, from all windows that see it; for stride 1."""
+    plan = laid_out(grad, turned, (1, 1), padding, dilation)
+    x_grad = np.empty(x.shape, x.dtype)
+    channels, filters = turned.shape[0] // groups, turned.shape[1]
+    for group in range(groups):
+        first = group * channels
+        run(
+            pulled_grad_task,
+            pulled_grad_tasks,
+            image_tasks(x.shape[0], plan.geometry) * bands(plan.geometry),
+            x.size // groups * turned[0].size,
+            grad,
+            group * filters,
+            x,
+            first,
+            channels,
+            by_filters(turned[first : first + channels], 2),
+            rule,
+            plan.offsets,
+            plan.phases,
+            plan.geometry,
+            x_grad,
+            x.dtype.type(1),
+        )
+    return x_grad
+
+
+def pushed(
+    grad: Array, x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, rule: int
+) -> Array:
+    """Return the gradient by adding what each window gives to all entries that it sees."""
+    plan = laid_out(x, w, stride, padding, dilation)
+    geo = plan.geometry[0]
+    x_grad = np.zeros(x.shape, x.dtype)
+    filters = w.shape[0] // groups
+    for first in range(0, w.shape[0], filters):
+        rows = np.zeros(filters * geo.length + 4, w.dtype)  # a tile may read a little beyond the end
+        rows[:-4] = w[first : first + filters].reshape(-1)
+        run(
+            pushed_grad_task,
+            pushed_grad_tasks,
+            image_tasks(x.shape[0], plan.geometry),
+            grad.size // groups * geo.length,
+            grad,
+            first,
+            filters,
+            x,
+            first // filters * int(geo.channels),
+            rows,
+            rule,
+            plan.offsets,
+            plan.phases,
+            plan.geometry,
+            x_grad,
+            x.dtype.type(1),
+        )
+    return x_grad

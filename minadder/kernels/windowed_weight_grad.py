@@ -1,0 +1,168 @@
+"""The filter gradient of adder layers and convolutions: Σ G · slope(X, F) over all windows.
+
+A task sums a part of the batch for a block of channels; the parts are added up at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from minadder.autograd import Array
+from minadder.jit import kernel
+from minadder.kernels.geometry import Pair
+from minadder.kernels.tiles import ENTRIES, weight_grad_tile
+from minadder.kernels.unfold import gather_outputs, unfold
+from minadder.kernels.windowed import bands, image_tasks, laid_out, run
+
+PARTIAL_ELEMENTS = 1 << 21
+"""Bound on the partial sums of a filter gradient, in elements, beyond two parts."""
+
+
+@kernel
+def weight_grad_task(
+    task: int,
+    parts: int,
+    grad: Array,
+    first_filter: int,
+    filters: int,
+    x: Array,
+    first_channel: int,
+    w: Array,
+    rule: int,
+    offsets: Array,
+    phases: Array,
+    geometry: Any,
+    partial: Array,
+    one: float,
+) -> None:
+    """Add to partial (parts, channel blocks, ·) what a part of all bands gives one block of channels."""
+    geo = geometry[0]
+    blocks, layouts = partial.shape[1], image_tasks(x.shape[0], geometry) * bands(geometry)
+    part, block = task // blocks, task % blocks
+    c = block * geo.block
+    channels = min(geo.block, geo.channels - c)
+    u = np.zeros(geo.elements, x.dtype)
+    g = np.zeros((filters + 3) // 4 * 4 * geo.places + geo.group, x.dtype)
+    dw, wb = partial[part, block], w[block]
+    for index in range(part * layouts // parts, (part + 1) * layouts // parts):
+        image, row = index // bands(geometry) * geo.images, index % bands(geometry) * geo.rows
+        images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
+        places = rows * geo.images * geo.out_width
+        if images < geo.images:
+            u[:] = 0
+            g[:] = 0
+        unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
+        gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.places)
+        weight_grad_tile(
+            u,
+            offsets,
+            channels * geo.kernel_height * geo.kernel_width,
+            wb,
+            g,
+            filters,
+            places,
+            geo.vector,
+            rule,
+            dw,
+            geo.places,
+            one,
+        )
+
+
+@kernel(parallel=True)
+def weight_grad_tasks(
+    tasks: int,
+    parts: int,
+    grad: Array,
+    first_filter: int,
+    filters: int,
+    x: Array,
+    first_channel: int,
+    w: Array,
+    rule: int,
+    offsets: Array,
+    phases: Array,
+    geometry: Any,
+    partial: Array,
+    one: float,
+) -> None:
+    """Run the tasks on all threads."""
+    for task in numba.prange(tasks):
+        weight_grad_task(
+            task,
+            parts,
+            grad,
+            first_filter,
+            filters,
+            x,
+            first_channel,
+            w,
+            rule,
+            offsets,
+            phases,
+            geometry,
+            partial,
+            one,
+        )
+
+
+def by_blocks(w: Array, block: int) -> Array:
+    """Return filters (T, C, kh, kw) as (channel blocks, blocks of 4 filters × `ENTRIES` entries in one row)."""
+    filters, channels, *window = w.shape
+    count = -(-channels // block)
+    entries = block * window[0] * window[1]
+    padded = np.zeros((-(-filters // 4) * 4, count, -(-entries // ENTRIES) * ENTRIES), w.dtype)
+    full = np.zeros((filters, count * block, *window), w.dtype)
+    full[:, :channels] = w
+    padded[:filters, :, :entries] = full.reshape(filters, count, entries)
+    tiles = padded.reshape(-1, 4, count, padded.shape[2] // ENTRIES, ENTRIES).transpose(2, 0, 3, 1, 4)
+    return np.ascontiguousarray(tiles).reshape(count, -1)
+
+
+def from_blocks(blocks: Array, w_shape: tuple[int, ...], block: int) -> Array:
+    """Return what `by_blocks` made of filters of a shape, as filters."""
+    filters, channels, *window = w_shape
+    entries = block * window[0] * window[1]
+    tiles = blocks.reshape(len(blocks), -(-filters // 4), -(-entries // ENTRIES), 4, ENTRIES).transpose(1, 3, 0, 2, 4)
+    rows = tiles.reshape(-1, len(blocks), -(-entries // ENTRIES) * ENTRIES)[:filters, :, :entries]
+    return np.ascontiguousarray(rows.reshape(filters, len(blocks) * block, *window)[:, :channels])
+
+
+def weight_grad(
+    grad: Array, x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, rule: int
+) -> Array:
+    """Return Σ G · slope(X, F) over all windows, in the shape of w."""
+    x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
+    plan = laid_out(x, w, stride, padding, dilation)
+    geo = plan.geometry[0]
+    w_grad = np.empty(w.shape, x.dtype)
+    filters = w.shape[0] // groups
+    layouts = image_tasks(x.shape[0], plan.geometry) * bands(plan.geometry)
+    parts = max(1, min(layouts, 16, max(2, PARTIAL_ELEMENTS * groups // w.size)))
+    for first in range(0, w.shape[0], filters):
+        blocks = by_blocks(w[first : first + filters], int(geo.block))
+        partial = np.zeros((parts, *blocks.shape), x.dtype)
+        run(
+            weight_grad_task,
+            weight_grad_tasks,
+            parts * len(blocks),
+            grad.size // groups * geo.length,
+            parts,
+            grad,
+            first,
+            filters,
+            x,
+            first // filters * int(geo.channels),
+            blocks,
+            rule,
+            plan.offsets,
+            plan.phases,
+            plan.geometry,
+            partial,
+            x.dtype.type(1),
+        )
+        w_grad[first : first + filters] = from_blocks(partial.sum(axis=0), w[first : first + filters].shape, geo.block)
+    return w_grad
