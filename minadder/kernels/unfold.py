@@ -77,11 +77,14 @@ class Layout:
     """Where the stretch of each entry of a block begins; rounded up to a multiple of 4 entries that point nowhere."""
     phases: Array
     """For each remainder of padded rows: the remainder, the first slot, and the slots."""
-
-    @property
-    def output(self) -> Pair:
-        """Height and width of the output."""
-        return int(self.geometry[0].out_height), int(self.geometry[0].out_width)
+    output: Pair
+    """Height and width of the output."""
+    block: int
+    """Channels laid out together."""
+    image_groups: int
+    """Layouts that the images of a batch make."""
+    bands: int
+    """Layouts that the rows of an output make."""
 
 
 @lru_cache(maxsize=256)
@@ -126,7 +129,8 @@ def layout(
     layer = (channels, height, width, kernel_height, kernel_width, *stride, *padding, *dilation, out_height, out_width)
     values = (*layer, length, images, rows, block, slots, places, group, vector, base + places + group)
     geometry = np.rec.array([values], dtype=GEOMETRY)
-    return Layout(geometry, np.array(offsets, np.int64), np.array(phases, np.int64))
+    tables = np.array(offsets, np.int64), np.array(phases, np.int64)
+    return Layout(geometry, *tables, (out_height, out_width), block, -(-count // images), -(-out_height // rows))
 
 
 def band(count: int, out_height: int, out_width: int, group: int) -> tuple[int, int]:
@@ -185,12 +189,12 @@ def unfold(
                 top = row * geo.stride_y + phases[f, 0] - geo.padding_y
                 first, last = inside(top, slots, geo.stride_y, geo.height)
                 to = ((c * geo.kernel_width + j) * geo.slots + phases[f, 1]) * pitch
-                clear(u, to, 1, first * pitch)
-                clear(u, to + last * pitch, 1, (slots - last) * pitch)
-                for q in range(low):
-                    clear(u, to + q, width, slots * geo.images)
-                for q in range(high, width):
-                    clear(u, to + q, width, slots * geo.images)
+                for s in range(slots):
+                    if s < first or s >= last:
+                        clear(u, to + s * pitch, 1, pitch)
+                for q in range(width):
+                    if q < low or q >= high:
+                        clear(u, to + q, width, slots * geo.images)
                 begin = plane + (top + first * geo.stride_y) * geo.width + left
                 row_step = geo.stride_y * geo.width
                 if width < SHORT_ROW:
@@ -321,12 +325,8 @@ def scatter_outputs(
 @kernel
 def clear(target: Array, to: int, step: int, count: int) -> None:
     """Set `count` numbers that are `step` apart to zero."""
-    if step == 1:
-        for q in range(np.uintp(count)):
-            target[np.uintp(to) + q] = 0
-    else:
-        for q in range(np.uintp(count)):
-            target[np.uintp(to) + q * np.uintp(step)] = 0
+    for q in range(np.uintp(count)):
+        target[np.uintp(to) + q * np.uintp(step)] = 0
 
 
 @kernel

@@ -19,14 +19,8 @@ from minadder.kernels.simd import VECTORS, lanes
 from minadder.kernels.tiles import forward_tile
 from minadder.kernels.unfold import Layout, layout, scatter_outputs, unfold
 
-SERIAL_ELEMENTS = 1 << 19
-"""Below so many pairs (x, f) one thread is done before a second has started."""
-
-
-@kernel
-def image_tasks(images: int, geometry: Any) -> int:
-    """Return how many groups of images a batch is."""
-    return (images + geometry[0].images - 1) // geometry[0].images
+SERIAL_ELEMENTS = 1 << 20
+"""Below so many pairs (x, f) one thread is done before a second has woken up."""
 
 
 @kernel
@@ -95,7 +89,9 @@ def forward_tasks(
 ) -> None:
     """Run the tasks on all threads."""
     for task in numba.prange(tasks):
-        forward_task(task, x, first_channel, w, distance, first_filter, filters, offsets, phases, geometry, y, one)
+        forward_task(
+            np.int64(task), x, first_channel, w, distance, first_filter, filters, offsets, phases, geometry, y, one
+        )
 
 
 def laid_out(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair) -> Layout:
@@ -105,7 +101,7 @@ def laid_out(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair) ->
 
 
 def run(one_task: Any, all_tasks: Any, tasks: int, elements: int, *arguments: Any) -> None:
-    """Run tasks on all threads, or small ones here: to start threads takes longer than half a million sums."""
+    """Run tasks on all threads, or small ones here: to wake threads takes longer than a million sums."""
     if elements < SERIAL_ELEMENTS:
         for task in range(tasks):
             one_task(task, *arguments)
@@ -125,18 +121,16 @@ def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, gro
     """Return −Σ |X − F| over each window where `distance`, else Σ X·F."""
     x = np.ascontiguousarray(x)
     plan = laid_out(x, w, stride, padding, dilation)
-    geo = plan.geometry[0]
     y = np.empty((x.shape[0], w.shape[0], *plan.output), x.dtype)
     filters = w.shape[0] // groups
-    tasks = image_tasks(x.shape[0], plan.geometry) * bands(plan.geometry)
     for first in range(0, w.shape[0], filters):
         run(
             forward_task,
             forward_tasks,
-            tasks,
-            y.size // groups * geo.length,
+            plan.image_groups * plan.bands,
+            y.size * w[0].size // groups,
             x,
-            first // filters * int(geo.channels),
+            first // filters * w.shape[1],
             by_filters(w[first : first + filters], 4),
             distance,
             first,

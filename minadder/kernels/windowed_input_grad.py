@@ -19,7 +19,7 @@ from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import PRODUCT
 from minadder.kernels.tiles import input_grad_tile, pulled_grad_tile
 from minadder.kernels.unfold import fold, gather_outputs, scatter_outputs, unfold
-from minadder.kernels.windowed import bands, by_filters, forward, image_tasks, laid_out, run
+from minadder.kernels.windowed import bands, by_filters, forward, laid_out, run
 
 PULL_SHARE = 0.8
 """Least size of an output, as a share of the input's, for which pulling is faster."""
@@ -94,7 +94,19 @@ def pushed_grad_tasks(
     """Run the tasks on all threads."""
     for task in numba.prange(tasks):
         pushed_grad_task(
-            task, grad, first_filter, filters, x, first_channel, w, rule, offsets, phases, geometry, x_grad, one
+            np.int64(task),
+            grad,
+            first_filter,
+            filters,
+            x,
+            first_channel,
+            w,
+            rule,
+            offsets,
+            phases,
+            geometry,
+            x_grad,
+            one,
         )
 
 
@@ -164,7 +176,19 @@ def pulled_grad_tasks(
     """Run the tasks on all threads."""
     for task in numba.prange(tasks):
         pulled_grad_task(
-            task, grad, first_filter, x, first_channel, channels, w, rule, offsets, phases, geometry, x_grad, one
+            np.int64(task),
+            grad,
+            first_filter,
+            x,
+            first_channel,
+            channels,
+            w,
+            rule,
+            offsets,
+            phases,
+            geometry,
+            x_grad,
+            one,
         )
 
 
@@ -174,7 +198,9 @@ def input_grad(
     """Return Σ G · slope(F, X) over the windows that see each entry of X."""
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
     around = tuple(d * (size - 1) - p for d, size, p in zip(dilation, w.shape[2:], padding, strict=True))
-    if stride == (1, 1) and min(around) >= 0 and grad.shape[2] * grad.shape[3] >= PULL_SHARE * x.shape[2] * x.shape[3]:
+    overlapping = w.shape[2] * w.shape[3] > 1
+    as_large = grad.shape[2] * grad.shape[3] >= PULL_SHARE * x.shape[2] * x.shape[3]
+    if overlapping and as_large and stride == (1, 1) and min(around) >= 0:
         turned = turned_round(w, groups)
         if rule == PRODUCT:
             return forward(grad, turned, stride, around, dilation, groups, distance=False)
@@ -199,7 +225,7 @@ def pulled(grad: Array, x: Array, turned: Array, padding: Pair, dilation: Pair, 
         run(
             pulled_grad_task,
             pulled_grad_tasks,
-            image_tasks(x.shape[0], plan.geometry) * bands(plan.geometry),
+            plan.image_groups * plan.bands,
             x.size // groups * turned[0].size,
             grad,
             group * filters,
@@ -222,22 +248,21 @@ def pushed(
 ) -> Array:
     """Return the gradient by adding what each window gives to all entries that it sees."""
     plan = laid_out(x, w, stride, padding, dilation)
-    geo = plan.geometry[0]
     x_grad = np.zeros(x.shape, x.dtype)
     filters = w.shape[0] // groups
     for first in range(0, w.shape[0], filters):
-        rows = np.zeros(filters * geo.length + 4, w.dtype)  # a tile may read a little beyond the end
+        rows = np.zeros(filters * w[0].size + 4, w.dtype)  # a tile may read a little beyond the end
         rows[:-4] = w[first : first + filters].reshape(-1)
         run(
             pushed_grad_task,
             pushed_grad_tasks,
-            image_tasks(x.shape[0], plan.geometry),
-            grad.size // groups * geo.length,
+            plan.image_groups,
+            grad.size * w[0].size // groups,
             grad,
             first,
             filters,
             x,
-            first // filters * int(geo.channels),
+            first // filters * w.shape[1],
             rows,
             rule,
             plan.offsets,

@@ -15,7 +15,7 @@ from minadder.jit import kernel
 from minadder.kernels.geometry import Pair
 from minadder.kernels.tiles import ENTRIES, weight_grad_tile
 from minadder.kernels.unfold import gather_outputs, unfold
-from minadder.kernels.windowed import bands, image_tasks, laid_out, run
+from minadder.kernels.windowed import bands, laid_out, run
 
 PARTIAL_ELEMENTS = 1 << 21
 """Bound on the partial sums of a filter gradient, in elements, beyond two parts."""
@@ -40,7 +40,8 @@ def weight_grad_task(
 ) -> None:
     """Add to partial (parts, channel blocks, ·) what a part of all bands gives one block of channels."""
     geo = geometry[0]
-    blocks, layouts = partial.shape[1], image_tasks(x.shape[0], geometry) * bands(geometry)
+    blocks = partial.shape[1]
+    layouts = (x.shape[0] + geo.images - 1) // geo.images * bands(geometry)
     part, block = task // blocks, task % blocks
     c = block * geo.block
     channels = min(geo.block, geo.channels - c)
@@ -92,7 +93,7 @@ def weight_grad_tasks(
     """Run the tasks on all threads."""
     for task in numba.prange(tasks):
         weight_grad_task(
-            task,
+            np.int64(task),
             parts,
             grad,
             first_filter,
@@ -137,25 +138,24 @@ def weight_grad(
     """Return Σ G · slope(X, F) over all windows, in the shape of w."""
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
     plan = laid_out(x, w, stride, padding, dilation)
-    geo = plan.geometry[0]
     w_grad = np.empty(w.shape, x.dtype)
     filters = w.shape[0] // groups
-    layouts = image_tasks(x.shape[0], plan.geometry) * bands(plan.geometry)
+    layouts = plan.image_groups * plan.bands
     parts = max(1, min(layouts, 16, max(2, PARTIAL_ELEMENTS * groups // w.size)))
     for first in range(0, w.shape[0], filters):
-        blocks = by_blocks(w[first : first + filters], int(geo.block))
+        blocks = by_blocks(w[first : first + filters], plan.block)
         partial = np.zeros((parts, *blocks.shape), x.dtype)
         run(
             weight_grad_task,
             weight_grad_tasks,
             parts * len(blocks),
-            grad.size // groups * geo.length,
+            grad.size * w[0].size // groups,
             parts,
             grad,
             first,
             filters,
             x,
-            first // filters * int(geo.channels),
+            first // filters * w.shape[1],
             blocks,
             rule,
             plan.offsets,
@@ -164,5 +164,5 @@ def weight_grad(
             partial,
             x.dtype.type(1),
         )
-        w_grad[first : first + filters] = from_blocks(partial.sum(axis=0), w[first : first + filters].shape, geo.block)
+        w_grad[first : first + filters] = from_blocks(partial.sum(axis=0), w[first : first + filters].shape, plan.block)
     return w_grad
