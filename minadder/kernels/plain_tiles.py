@@ -60,11 +60,17 @@ def forward_tile(
     pitch: int,
     one: float,
 ) -> None:
-    """Subtract Σ_k |u − w| from out where `distance`, else add Σ_k u·w; `first` is the block's first entry in w."""
+    """Subtract Σ_k |u − w| from out where `distance`, else add Σ_k u·w.
+
+    `first` is the block's first entry in w; at 0, out holds nothing yet.
+    """
     for t in range(filters):
         begin = np.uintp(t * pitch)
+        if first == 0:
+            for p in range(np.uintp(places)):
+                out[begin + p] = 0
         for k in range(entries):
-            value = w[((t // 4) * length + first + k) * 4 + t % 4]
+            value = w[t * length + first + k]
             source = np.uintp(offsets[k])
             if distance:
                 for p in range(np.uintp(places)):
@@ -127,11 +133,14 @@ def pulled_grad_tile(
     pitch: int,
     one: float,
 ) -> None:
-    """Add Σ_k u · slope(w, x) to out, for each channel and place of x; `first` is the block's first entry in w."""
+    """Add Σ_k u · slope(w, x) to out, for each channel and place of x; `first` is as in `forward_tile`."""
     for c in range(channels):
         begin = np.uintp(c * pitch)
+        if first == 0:
+            for p in range(np.uintp(places)):
+                out[begin + p] = 0
         for k in range(entries):
-            source, value = np.uintp(offsets[k]), w[((c // 2) * length + first + k) * 2 + c % 2]
+            source, value = np.uintp(offsets[k]), w[c * length + first + k]
             if rule == HARDTANH:
                 for p in range(np.uintp(places)):
                     out[begin + p] += u[source + p] * hardtanh(value - x[begin + p], one)

@@ -5,7 +5,7 @@ loop like
 
     sums = zeros(x, 16)
     for k in range(entries):
-        sums = subtract_distances(sums, load(x, k * pitch, 0, 1, 4), w, 4 * k, one)
+        sums = subtract_distances(sums, load(x, k * pitch, 0, 1, 4), w, k, entries, one)
 
 works on 16 sums × 16 lanes at once. Written as plain loops the same sums are loaded and stored for every entry. Each
 operation here is an intrinsic: a Python function that, while Numba compiles the kernel, emits the instructions. None of
@@ -300,22 +300,23 @@ def keep(typing: Any, tile: Any, vectors: Any, count: Any) -> Any:
 
 
 def scalars_times_row(combine: Callable[..., Value]) -> Any:
-    """Return an intrinsic (sums, xs, w, index, one): sums[f, v] takes up combine(xs[v], w[index + f])."""
+    """Return an intrinsic (sums, xs, w, index, pitch, one): sums[f, v] takes up combine(xs[v], w[index + f·pitch])."""
 
     @intrinsic
-    def accumulate(typing: Any, sums: Any, xs: Any, w: Any, index: Any, one: Any) -> Any:
+    def accumulate(typing: Any, sums: Any, xs: Any, w: Any, index: Any, pitch: Any, one: Any) -> Any:
         def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
             old, values = unpack(builder, arguments[0]), unpack(builder, arguments[1])
             pointer = address(context, builder, w, arguments[2], arguments[3])
-            unit = splat(builder, arguments[4], xs.vector)
+            unit = splat(builder, arguments[5], xs.vector)
             new = []
             for row in range(sums.count // xs.count):
-                scalar = splat(builder, builder.load(builder.gep(pointer, [number(row)])), xs.vector)
+                place = builder.mul(arguments[4], number(row))
+                scalar = splat(builder, builder.load(builder.gep(pointer, [place])), xs.vector)
                 for vector, value in enumerate(values):
                     new.append(combine(builder, old[row * xs.count + vector], value, scalar, unit))
             return pack(builder, new)
 
-        return sums(sums, xs, w, types.intp, one), emit
+        return sums(sums, xs, w, types.intp, types.intp, one), emit
 
     return accumulate
 
@@ -325,23 +326,27 @@ subtract_distances = scalars_times_row(
         total, absolute(builder, difference(builder, x, w, one)), flags=FLAGS
     )
 )
-"""(sums, xs, w, index, one) → sums with |xs[v] − w[index + f]| taken from sums[f, v]."""
+"""(sums, xs, w, index, pitch, one) → sums with |xs[v] − w[index + f·pitch]| taken from sums[f, v]."""
 
 add_products = scalars_times_row(lambda builder, total, x, w, one: multiply_add(builder, x, w, total))
-"""(sums, xs, w, index, one) → sums with xs[v] · w[index + f] added to sums[f, v]."""
+"""(sums, xs, w, index, pitch, one) → sums with xs[v] · w[index + f·pitch] added to sums[f, v]."""
 
 
 @intrinsic(prefer_literal=True)
-def add_input_slopes(typing: Any, sums: Any, xs: Any, gs: Any, w: Any, index: Any, one: Any, rule: Any) -> Any:
-    """Return sums with gs[v] · slope(w[index + r] − xs[r, v]) added to sums[r, v]."""
+def add_input_slopes(
+    typing: Any, sums: Any, xs: Any, gs: Any, w: Any, index: Any, pitch: Any, one: Any, rule: Any
+) -> Any:
+    """Return sums with gs[v] · slope(w[index + r·pitch] − xs[r, v]) added to sums[r, v]."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         old, values, grads = (unpack(builder, argument) for argument in arguments[:3])
         pointer = address(context, builder, w, arguments[3], arguments[4])
-        unit = splat(builder, arguments[5], xs.vector)
+        unit = splat(builder, arguments[6], xs.vector)
         new = []
         for row in range(sums.count // gs.count):
-            scalar = splat(builder, builder.load(builder.gep(pointer, [number(row)])), xs.vector)
+            scalar = splat(
+                builder, builder.load(builder.gep(pointer, [builder.mul(arguments[5], number(row))])), xs.vector
+            )
             for vector, grad in enumerate(grads):
                 place = row * gs.count + vector
                 # w − x = −(x·1 − w)
@@ -349,7 +354,7 @@ def add_input_slopes(typing: Any, sums: Any, xs: Any, gs: Any, w: Any, index: An
                 new.append(multiply_add(builder, grad, slope(builder, rule.literal_value, d), old[place]))
         return pack(builder, new)
 
-    return sums(sums, xs, gs, w, types.intp, one, rule), emit
+    return sums(sums, xs, gs, w, types.intp, types.intp, one, rule), emit
 
 
 @intrinsic(prefer_literal=True)

@@ -31,7 +31,7 @@ from minadder.kernels.simd import (
 ENTRIES = VECTORS
 """Entries of a block of filter gradients: 4 filters × 4 entries on machines of 32 registers."""
 
-TWO_ENTRIES, FOUR_ENTRIES = 2 * VECTORS, 4 * VECTORS
+FOUR_FILTERS, TWO_FILTERS, TWO_ENTRIES, FOUR_ENTRIES = 4 * VECTORS, 2 * VECTORS, 2 * VECTORS, 4 * VECTORS
 BLOCK = 4 * ENTRIES
 
 
@@ -67,29 +67,32 @@ def forward_tile(
     pitch: int,
     one: float,
 ) -> None:
-    """Subtract Σ_k |u − w| from out where `distance`, else add Σ_k u·w; `first` is the block's first entry in w."""
+    """Subtract Σ_k |u − w| from out where `distance`, else add Σ_k u·w.
+
+    `first` is the block's first entry in w; at 0, out holds nothing yet. For an odd number of filters w has one more row.
+    """
     for p in range(0, places, group):
         for t in range(0, filters, 4):
-            at = t * length + 4 * first
+            at = t * length + first
             if filters - t > 2:
-                sums = load(out, t * pitch + p, pitch, 4, VECTORS)
+                sums = zeros(u, FOUR_FILTERS) if first == 0 else load(out, t * pitch + p, pitch, 4, VECTORS)
                 if distance:
                     for k in range(entries):
                         xs = load(u, offsets[k] + p, 0, 1, VECTORS)
-                        sums = subtract_distances(sums, xs, w, at + 4 * k, one)
+                        sums = subtract_distances(sums, xs, w, at + k, length, one)
                 else:
                     for k in range(entries):
-                        sums = add_products(sums, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + 4 * k, one)
+                        sums = add_products(sums, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + k, length, one)
                 store(sums, out, t * pitch + p, pitch, VECTORS)
             else:
-                pair = load(out, t * pitch + p, pitch, 2, VECTORS)
+                pair = zeros(u, TWO_FILTERS) if first == 0 else load(out, t * pitch + p, pitch, 2, VECTORS)
                 if distance:
                     for k in range(entries):
                         xs = load(u, offsets[k] + p, 0, 1, VECTORS)
-                        pair = subtract_distances(pair, xs, w, at + 4 * k, one)
+                        pair = subtract_distances(pair, xs, w, at + k, length, one)
                 else:
                     for k in range(entries):
-                        pair = add_products(pair, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + 4 * k, one)
+                        pair = add_products(pair, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + k, length, one)
                 store(pair, out, t * pitch + p, pitch, VECTORS)
 
 
@@ -117,7 +120,7 @@ def input_grad_tile(
                 products = zeros(u, FOUR_ENTRIES)
                 for t in range(filters):
                     gs = load(g, t * pitch + p, 0, 1, VECTORS)
-                    products = add_products(products, gs, w, t * length + first + k, one)
+                    products = add_products(products, gs, w, t * length + first + k, 1, one)
                 if p + group > places:
                     products = keep(products, VECTORS, places - p)
                 add_at(products, du, offsets, k, p, VECTORS)
@@ -129,15 +132,15 @@ def input_grad_tile(
             if rule == HARDTANH:
                 for t in range(filters):
                     gs = load(g, t * pitch + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, one, HARDTANH)
+                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, 1, one, HARDTANH)
             elif rule == FULL_PRECISION:
                 for t in range(filters):
                     gs = load(g, t * pitch + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, one, FULL_PRECISION)
+                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, 1, one, FULL_PRECISION)
             else:
                 for t in range(filters):
                     gs = load(g, t * pitch + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, one, SIGN)
+                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, 1, one, SIGN)
             if p + group > places:
                 sums = keep(sums, VECTORS, places - p)
             add_at(sums, du, offsets, k, p, VECTORS)
@@ -160,24 +163,24 @@ def pulled_grad_tile(
     pitch: int,
     one: float,
 ) -> None:
-    """Add Σ_k u · slope(w, x) to out, for each channel and place of x; `first` is the block's first entry in w."""
+    """Add Σ_k u · slope(w, x) to out, for each channel and place of x; `first` is as in `forward_tile`."""
     for p in range(0, places, group):
         for c in range(0, channels, 2):
             xs = load(x, c * pitch + p, pitch, 2, VECTORS)
-            sums = load(out, c * pitch + p, pitch, 2, VECTORS)
-            at = c * length + 2 * first
+            sums = zeros(u, TWO_FILTERS) if first == 0 else load(out, c * pitch + p, pitch, 2, VECTORS)
+            at = c * length + first
             if rule == HARDTANH:
                 for k in range(entries):
                     gs = load(u, offsets[k] + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, at + 2 * k, one, HARDTANH)
+                    sums = add_input_slopes(sums, xs, gs, w, at + k, length, one, HARDTANH)
             elif rule == FULL_PRECISION:
                 for k in range(entries):
                     gs = load(u, offsets[k] + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, at + 2 * k, one, FULL_PRECISION)
+                    sums = add_input_slopes(sums, xs, gs, w, at + k, length, one, FULL_PRECISION)
             else:
                 for k in range(entries):
                     gs = load(u, offsets[k] + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, at + 2 * k, one, SIGN)
+                    sums = add_input_slopes(sums, xs, gs, w, at + k, length, one, SIGN)
             store(sums, out, c * pitch + p, pitch, VECTORS)
 
 

@@ -49,7 +49,7 @@ def forward_task(
     image, row = task // bands(geometry) * geo.images, task % bands(geometry) * geo.rows
     images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
     u = np.empty(geo.elements, x.dtype)
-    out = np.zeros((filters + 3) // 4 * 4 * geo.places, x.dtype)
+    out = np.empty((filters + 1) // 2 * 2 * geo.places, x.dtype)
     window = geo.kernel_height * geo.kernel_width
     for c in range(0, geo.channels, geo.block):
         channels = min(geo.block, geo.channels - c)
@@ -109,12 +109,10 @@ def run(one_task: Any, all_tasks: Any, tasks: int, elements: int, *arguments: An
         all_tasks(tasks, *arguments)
 
 
-def by_filters(w: Array, count: int) -> Array:
-    """Return filters (T, C, kh, kw) as blocks (T / count, K, count) in one row, with zeros for missing filters."""
-    filters = w.shape[0]
-    blocks = np.zeros((-(-filters // count) * count, w.size // filters), w.dtype)
-    blocks[:filters] = w.reshape(filters, -1)
-    return np.ascontiguousarray(blocks.reshape(-1, count, blocks.shape[1]).transpose(0, 2, 1)).reshape(-1)
+def as_rows(w: Array) -> Array:
+    """Return filters (T, C, kh, kw) one after the other in one row, with zeros to make an even number."""
+    flat = np.ascontiguousarray(w).reshape(-1)
+    return flat if w.shape[0] % 2 == 0 else np.concatenate((flat, np.zeros(w[0].size, w.dtype)))
 
 
 def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, distance: bool) -> Array:
@@ -131,7 +129,7 @@ def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, gro
             y.size * w[0].size // groups,
             x,
             first // filters * w.shape[1],
-            by_filters(w[first : first + filters], 4),
+            as_rows(w[first : first + filters]),
             distance,
             first,
             filters,

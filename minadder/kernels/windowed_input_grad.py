@@ -19,7 +19,7 @@ from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import PRODUCT
 from minadder.kernels.tiles import input_grad_tile, pulled_grad_tile
 from minadder.kernels.unfold import fold, gather_outputs, scatter_outputs, unfold
-from minadder.kernels.windowed import bands, by_filters, forward, laid_out, run
+from minadder.kernels.windowed import as_rows, bands, forward, laid_out, run
 
 PULL_SHARE = 0.8
 """Least size of an output, as a share of the input's, for which pulling is faster."""
@@ -132,7 +132,7 @@ def pulled_grad_task(
     images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
     u = np.empty(geo.elements, x.dtype)
     size = (channels + 1) // 2 * 2 * geo.places
-    values, out = np.zeros(size, x.dtype), np.zeros(size, x.dtype)
+    values, out = np.zeros(size, x.dtype), np.empty(size, x.dtype)
     gather_outputs(x, image, images, first_channel, channels, row, rows, geometry, values, geo.places)
     window = geo.kernel_height * geo.kernel_width
     for t in range(0, geo.channels, geo.block):
@@ -232,7 +232,7 @@ def pulled(grad: Array, x: Array, turned: Array, padding: Pair, dilation: Pair, 
             x,
             first,
             channels,
-            by_filters(turned[first : first + channels], 2),
+            as_rows(turned[first : first + channels]),
             rule,
             plan.offsets,
             plan.phases,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from minadder.autograd import Array
 from minadder.kernels import windowed, windowed_input_grad, windowed_weight_grad
 from minadder.kernels.geometry import Pair
-from minadder.kernels.simd import FULL_PRECISION, HARDTANH, PRODUCT, SIGN
+from minadder.kernels.simd import FULL_PRECISION, HARDTANH, SIGN
 
 RULE_CODES = {"exact": SIGN, "sign": SIGN, "full_precision": FULL_PRECISION, "hardtanh": HARDTANH}
 
@@ -36,7 +36,4 @@ def weight_grad(
 
     Under the full-precision rule this is a matrix product and a sum, GᵀX − F·ΣG.
     """
-    if rule == "full_precision":
-        products = windowed_weight_grad.weight_grad(grad, x, w, stride, padding, dilation, groups, PRODUCT)
-        return products - w * grad.sum(axis=(0, 2, 3))[:, None, None, None]
     return windowed_weight_grad.weight_grad(grad, x, w, stride, padding, dilation, groups, RULE_CODES[rule])
