@@ -69,7 +69,7 @@ def forward_tile(
 ) -> None:
     """Subtract Σ_k |u − w| from out where `distance`, else add Σ_k u·w.
 
-    `first` is the block's first entry in w; at 0, out holds nothing yet. For an odd number of filters w has one more row.
+    `first` is the block's first entry in w; at 0, out holds nothing yet. For an odd number of filters w has a row more.
     """
     for p in range(0, places, group):
         for t in range(0, filters, 4):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from minadder.autograd import Array
+from minadder.kernels.optim import cpu as kernels
 from minadder.optim.adder_lr import AdderLR
 from minadder.optim.checks import number
 from minadder.optim.optimizer import Optimizer, Parameters
@@ -81,25 +81,22 @@ class Adam(Optimizer):
     def _new_state(self, parameter: Tensor) -> dict[str, Array]:
         return {
             "step": np.zeros((), np.int64),
-            "exp_avg": np.zeros_like(parameter._array),
-            "exp_avg_sq": np.zeros_like(parameter._array),
+            "exp_avg": np.zeros(parameter.shape, parameter.dtype),
+            "exp_avg_sq": np.zeros(parameter.shape, parameter.dtype),
         }
 
-    def _descent(self, parameter: Tensor, gradient: Array, spare: Array, group: dict[str, Any]) -> Array:
-        beta1, beta2 = group["betas"]
+    def _update(self, parameter: Tensor, weights: Array, gradient: Array, scale: float, group: dict[str, Any]) -> None:
         state = self._state_of(parameter)
-        steps, mean, mean_square = state["step"], state["exp_avg"], state["exp_avg_sq"]
-        steps += 1
-        np.multiply(mean, beta1, out=mean)
-        np.add(mean, np.multiply(gradient, 1 - beta1, out=spare), out=mean)
-        np.multiply(mean_square, beta2, out=mean_square)
-        np.multiply(np.multiply(gradient, gradient, out=spare), 1 - beta2, out=spare)
-        np.add(mean_square, spare, out=mean_square)
-
-        t = int(steps)
-        size = np.sqrt(mean_square, out=spare)
-        np.divide(size, math.sqrt(1 - beta2**t), out=size)
-        np.add(size, group["eps"], out=size)
-        np.divide(mean, size, out=gradient)
-        np.multiply(gradient, group["lr"] / (1 - beta1**t), out=gradient)
-        return gradient
+        state["step"] += 1
+        kernels.adam(
+            weights,
+            gradient,
+            state["exp_avg"],
+            state["exp_avg_sq"],
+            int(state["step"]),
+            scale,
+            group["lr"],
+            group["betas"],
+            group["eps"],
+            group["weight_decay"],
+        )

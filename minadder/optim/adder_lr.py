@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minadder.autograd import Array
+from minadder.kernels.optim.cpu import square_sum
 from minadder.optim.checks import number
 
 
@@ -97,12 +98,11 @@ class IncreasedLR(AdderLR):
 
 def l2_norm(array: Array) -> float:
     """Return the Euclidean norm of all entries, its squares added in float64, where none of a float32 overflows."""
-    flat = array.ravel(order="K")
-    squares = float(np.einsum("i,i->", flat, flat, dtype=np.float64))
-    if squares < math.inf or not np.isfinite(flat).all():
+    squares = square_sum(array)
+    if squares < math.inf or not np.isfinite(array).all():
         return math.sqrt(squares)
-    largest = float(np.abs(flat).max())  # a float64 beyond 1e154: its square is no float64
-    return largest * float(np.linalg.norm(flat / largest))
+    largest = float(np.abs(array).max())  # a float64 beyond 1e154: its square is no float64
+    return largest * float(np.linalg.norm(array.ravel() / largest))
 
 
 def describe(rule: AdderLR | None) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ __all__ = ["Optimizer", "Parameters"]
 
 
 class Optimizer(ABC):
-    """The base of optimisers. One of your own writes `_check_options`, `_new_state` and `_descent`.
+    """The base of optimisers. One of your own writes `_check_options`, `_new_state` and `_update`.
 
     Attributes
     ----------
@@ -39,7 +39,6 @@ class Optimizer(ABC):
         self._check_groups(self.param_groups)
         self.state: dict[Tensor, dict[str, Array]] = {}
         self.steps = 0
-        self._scratch_memory: dict[np.dtype[Any], Array] = {}
 
     @abstractmethod
     def _check_options(self, options: dict[str, Any], where: str) -> None:
@@ -50,8 +49,8 @@ class Optimizer(ABC):
         """Return the arrays to remember for a parameter, as they are before its first step."""
 
     @abstractmethod
-    def _descent(self, parameter: Tensor, gradient: Array, spare: Array, group: Group) -> Array:
-        """Return what to subtract from the parameter; both arrays are scratch memory that may be overwritten."""
+    def _update(self, parameter: Tensor, weights: Array, gradient: Array, scale: float, group: Group) -> None:
+        """Change the parameter's weights in place, given its gradient, which `scale` is still to be multiplied with."""
 
     def step(self) -> None:
         """Change every parameter that has a gradient, in place; the gradients stay as they are.
@@ -70,26 +69,14 @@ class Optimizer(ABC):
             for group in self.param_groups:
                 for parameter in group["params"]:
                     if parameter.grad is not None:
-                        self._update(parameter, parameter.grad._array, group)
+                        self._change(parameter, parameter.grad._array, group)
         self.steps += 1
 
-    def _update(self, parameter: Tensor, grad: Array, group: Group) -> None:
+    def _change(self, parameter: Tensor, gradient: Array, group: Group) -> None:
         rule = group["adder_lr"]
         is_adder = getattr(parameter, "adder", False)  # only nn.Parameter has the mark
-        gradient, spare = self._scratch(parameter)
-        np.multiply(grad, rule.scale(grad) if rule is not None and is_adder else 1.0, out=gradient)
-        if group["weight_decay"] != 0:
-            np.add(gradient, np.multiply(parameter._array, group["weight_decay"], out=spare), out=gradient)
-        change = self._descent(parameter, gradient, spare, group)
-        parameter._change(lambda target: np.subtract(target, change, out=target))
-
-    def _scratch(self, parameter: Tensor) -> tuple[Array, Array]:
-        """Return two arrays like the parameter to compute in; all parameters of a dtype share their memory."""
-        memory = self._scratch_memory.get(parameter.dtype)
-        if memory is None or memory.shape[1] < parameter.size:
-            memory = self._scratch_memory[parameter.dtype] = np.empty((2, parameter.size), parameter.dtype)
-        gradient, spare = memory[:, : parameter.size]
-        return gradient.reshape(parameter.shape), spare.reshape(parameter.shape)
+        scale = rule.scale(gradient) if rule is not None and is_adder else 1.0
+        parameter._change(lambda weights: self._update(parameter, weights, gradient, scale, group))
 
     def _state_of(self, parameter: Tensor) -> dict[str, Array]:
         if parameter not in self.state:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minadder.autograd import Array
+from minadder.kernels.optim import cpu as kernels
 from minadder.optim.adder_lr import AdderLR
 from minadder.optim.checks import number
 from minadder.optim.optimizer import Optimizer, Parameters
@@ -92,21 +93,20 @@ class SGD(Optimizer):
             )
 
     def _new_state(self, parameter: Tensor) -> dict[str, Array]:
-        return {"momentum_buffer": np.zeros_like(parameter._array)}
+        return {"momentum_buffer": np.zeros(parameter.shape, parameter.dtype)}
 
-    def _descent(self, parameter: Tensor, gradient: Array, spare: Array, group: dict[str, Any]) -> Array:
+    def _update(self, parameter: Tensor, weights: Array, gradient: Array, scale: float, group: dict[str, Any]) -> None:
         momentum = group["momentum"]
-        if momentum != 0:
-            first = parameter not in self.state
-            buffer = self._state_of(parameter)["momentum_buffer"]
-            if first:
-                np.copyto(buffer, gradient)
-            else:
-                np.multiply(buffer, momentum, out=buffer)
-                np.add(buffer, np.multiply(gradient, 1 - group["dampening"], out=spare), out=buffer)
-            if group["nesterov"]:
-                np.add(gradient, np.multiply(buffer, momentum, out=spare), out=gradient)
-            else:
-                np.copyto(gradient, buffer)
-        np.multiply(gradient, group["lr"], out=gradient)
-        return gradient
+        first = parameter not in self.state
+        kernels.sgd(
+            weights,
+            gradient,
+            self._state_of(parameter)["momentum_buffer"] if momentum != 0 else None,
+            first,
+            scale,
+            group["lr"],
+            momentum,
+            group["dampening"],
+            group["weight_decay"],
+            group["nesterov"],
+        )

@@ -1,0 +1,1 @@
+"""The steps of optimisers: what they do to each weight, given its gradient."""
