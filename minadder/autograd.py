@@ -134,7 +134,8 @@ class Function:
         if array.dtype.char not in "fd":
             raise TypeError(f"{cls.name()}.forward must return floats, not data of dtype {array.dtype}")
         output = type(inputs[0])._wrap(array)
-        output._version = next((t._version for t in inputs if same_memory(array, t._array)), output._version)
+        memory = owner(array)
+        output._version = next((t._version for t in inputs if owner(t._array) is memory), output._version)
         if any(node.needs_input_grad):
             node._record(inputs, output)
         return output
@@ -145,10 +146,11 @@ class Function:
             for tensor, needed in zip(inputs, self.needs_input_grad, strict=True)
         )
         self._input_like = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+        saved = {id(owner(array)) for array in self.saved}
         self._versions = tuple(
             (tensor._version, tensor._version.count, tensor.shape)
             for tensor in (*inputs, output)
-            if any(same_memory(array, tensor._array) for array in self.saved)
+            if id(owner(tensor._array)) in saved
         )
         output._node = self
         output.requires_grad = True
@@ -190,11 +192,6 @@ class Function:
     def name(cls) -> str:
         """Return the operation's name, as messages and graphs show it."""
         return cls.__name__
-
-
-def same_memory(one: Array, other: Array) -> bool:
-    """Return whether two arrays belong to the same block of memory (views of one array do)."""
-    return owner(one) is owner(other)
 
 
 def owner(array: Array) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from minadder.autograd import Array, Function
 from minadder.kernels.adder import cpu as adder
 from minadder.kernels.adder.reference import RULES
@@ -41,6 +43,36 @@ class Adder2d(Function):
         return x_grad, w_grad
 
 
+class AdderLinear(Function):
+    """Y = −Σ |X − F| for rows of features: the adder layer whose images are single pixels."""
+
+    def forward(self, x: Array, w: Array, weight_grad: str, input_grad: str) -> Array:
+        """Return Y (Chen et al. 2020, Eq. 2)."""
+        self.saved = x, w
+        self.rules = input_grad, weight_grad
+        return adder.forward(as_pixels(x), as_pixels(w), *ONE_PIXEL).reshape(*x.shape[:-1], w.shape[0])
+
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
+        """Return Σ G · rule(F − X) and Σ G · rule(X − F) (Chen et al. 2020, Eqs. 4–6)."""
+        x, w = self.saved
+        pixels = as_pixels(grad), as_pixels(x), as_pixels(w)
+        x_grad = w_grad = None
+        if self.needs_input_grad[0]:
+            x_grad = adder.input_grad(*pixels, *ONE_PIXEL, self.rules[0]).reshape(x.shape)
+        if self.needs_input_grad[1]:
+            w_grad = adder.weight_grad(*pixels, *ONE_PIXEL, self.rules[1]).reshape(w.shape)
+        return x_grad, w_grad
+
+
+ONE_PIXEL: tuple[Pair, Pair, Pair, int] = (1, 1), (0, 0), (1, 1), 1
+"""Stride, padding, dilation and groups of a window over a single pixel."""
+
+
+def as_pixels(x: Array) -> Array:
+    """Return rows of features (..., K) as images of one pixel (N, K, 1, 1)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1], 1, 1)
+
+
 class Conv2d(Function):
     """Y = Σ X·F over each window."""
 
@@ -61,13 +93,16 @@ class Conv2d(Function):
         return x_grad, w_grad
 
 
+DTYPES_DIFFER = "the input is {} and the filters are {}: use .astype(...) on one of them"
+
+
 def window(
     x: Tensor, w: Tensor, stride: Size, padding: Size, dilation: Size, groups: int
 ) -> tuple[Pair, Pair, Pair, int]:
     """Return stride, padding, dilation as pairs, and groups, once all fit the input and the filters."""
     check_filters(x.shape, w.shape, groups)
     if x.dtype != w.dtype:
-        raise TypeError(f"the input is {x.dtype} and the filters are {w.dtype}: use .astype(...) on one of them")
+        raise TypeError(DTYPES_DIFFER.format(x.dtype, w.dtype))
     pairs = pair(stride, "stride", 1), pair(padding, "padding", 0), pair(dilation, "dilation", 1)
     output_size((x.shape[2], x.shape[3]), (w.shape[2], w.shape[3]), *pairs)
     return (*pairs, int(groups))
@@ -159,11 +194,10 @@ def adder_linear(x: Tensor, w: Tensor, weight_grad: str = "full_precision", inpu
         )
     if 0 in w.shape:
         raise ValueError(f"the filters must not be empty; their shape is {w.shape}")
-    rows = x.size // x.shape[-1]
-    y = adder2d(
-        x.reshape(rows, x.shape[-1], 1, 1), w.reshape(*w.shape, 1, 1), weight_grad=weight_grad, input_grad=input_grad
-    )
-    return y.reshape(*x.shape[:-1], w.shape[0])
+    if x.dtype != w.dtype:
+        raise TypeError(DTYPES_DIFFER.format(x.dtype, w.dtype))
+    weight_grad, input_grad = check_rule(weight_grad, "weight_grad"), check_rule(input_grad, "input_grad")
+    return AdderLinear.apply(x, w, weight_grad=weight_grad, input_grad=input_grad)
 
 
 def conv2d(
