@@ -55,12 +55,12 @@ class AdderLinear(Function):
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
         """Return Σ G · rule(F − X) and Σ G · rule(X − F) (Chen et al. 2020, Eqs. 4–6)."""
         x, w = self.saved
-        pixels = as_pixels(grad), as_pixels(x), as_pixels(w)
+        g, pixels, filters = as_pixels(grad), as_pixels(x), as_pixels(w)
         x_grad = w_grad = None
         if self.needs_input_grad[0]:
-            x_grad = adder.input_grad(*pixels, *ONE_PIXEL, self.rules[0]).reshape(x.shape)
+            x_grad = adder.input_grad(g, pixels, filters, *ONE_PIXEL, self.rules[0]).reshape(x.shape)
         if self.needs_input_grad[1]:
-            w_grad = adder.weight_grad(*pixels, *ONE_PIXEL, self.rules[1]).reshape(w.shape)
+            w_grad = adder.weight_grad(g, pixels, filters, *ONE_PIXEL, self.rules[1]).reshape(w.shape)
         return x_grad, w_grad
 
 

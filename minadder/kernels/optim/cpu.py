@@ -20,12 +20,12 @@ def sgd_pass(
     grad: Array,
     buffer: Array,
     first: bool,
+    nesterov: bool,
     scale: float,
     lr: float,
     momentum: float,
     undampened: float,
     weight_decay: float,
-    nesterov: bool,
 ) -> None:
     """Change weights and buffer, given in one row; without momentum the buffer is left alone."""
     for i in range(w.shape[0]):
@@ -105,7 +105,7 @@ def sgd(
     row, gradient = in_a_row(w), in_a_row(grad)
     own = gradient if buffer is None else buffer.reshape(-1)
     numbers = rounded(w, scale, lr, 0.0 if buffer is None else momentum, 1 - dampening, weight_decay)
-    sgd_pass(row, gradient, own, first, *numbers, nesterov)
+    sgd_pass(row, gradient, own, first, nesterov, *numbers)
     write_back(w, row)
 
 
