@@ -66,6 +66,9 @@ ENOUGH_PLACES = 256
 LEAST_TASKS = 4
 """How many threads small batches should feed."""
 
+FEW_FILTERS = 16
+"""Fewer are not worth to lay out the input once more."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -85,6 +88,12 @@ class Layout:
     """Layouts that the images of a batch make."""
     bands: int
     """Layouts that the rows of an output make."""
+
+    def filters_per_task(self, filters: int) -> int:
+        """Return how many filters a task takes: all, unless there are few layouts; a multiple of 4."""
+        layouts = max(1, self.image_groups * self.bands)
+        parts = max(1, min(-(-LEAST_TASKS // layouts), filters // FEW_FILTERS))
+        return -(-filters // (4 * parts)) * 4
 
 
 @lru_cache(maxsize=256)
@@ -136,17 +145,19 @@ def layout(
 def band(count: int, out_height: int, out_width: int, group: int) -> tuple[int, int]:
     """Return how many output rows of how many images to lay out together: few enough, and filling whole tiles."""
 
-    def waste(places: int) -> int:  # in steps of 2 %, so that less is not always more
-        return 50 * (-places % group) // max(1, places)
+    def waste(parts: int, whole: int, size: int) -> int:  # in steps of 2 %, so that less is not always more
+        computed = -(-whole // parts) * (parts * size + -parts * size % group)
+        return 50 * (computed - whole * size) // max(1, whole * size)
 
     if out_height * out_width > BAND_PLACES:
         choices = range(max(1, BAND_PLACES // out_width // 2), max(1, BAND_PLACES // out_width) + 1)
-        return min(choices, key=lambda rows: (waste(rows * out_width), -rows)), 1
+        return min(choices, key=lambda rows: (waste(rows, out_height, out_width), -rows)), 1
     per_image = max(1, out_height * out_width)
-    most = max(1, min(MOST_PLACES // per_image, -(-count // LEAST_TASKS)))
-    least = min(most, -(-ENOUGH_PLACES // per_image))
+    share = -(-count // LEAST_TASKS)
+    least = max(1, min(share, -(-ENOUGH_PLACES // per_image)))
+    most = max(least, min(MOST_PLACES // per_image, max(share, min(count, 2 * ENOUGH_PLACES // per_image))))
     choices = range(least, most + 1)
-    return max(1, out_height), min(choices, key=lambda images: (waste(images * per_image), images))
+    return max(1, out_height), min(choices, key=lambda images: (waste(images, count, per_image), images))
 
 
 @kernel

@@ -38,18 +38,22 @@ def forward_task(
     distance: bool,
     first_filter: int,
     filters: int,
+    part: int,
     offsets: Array,
     phases: Array,
     geometry: Any,
     y: Array,
     one: float,
 ) -> None:
-    """Write a band of rows of some images, for one group of filters, to y (N, T, H', W')."""
+    """Write a band of rows of some images, for `part` filters of a group, to y (N, T, H', W')."""
     geo = geometry[0]
-    image, row = task // bands(geometry) * geo.images, task % bands(geometry) * geo.rows
+    parts = (filters + part - 1) // part
+    begin = task % parts * part
+    count = min(part, filters - begin)
+    image, row = task // parts // bands(geometry) * geo.images, task // parts % bands(geometry) * geo.rows
     images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
     u = np.empty(geo.elements, x.dtype)
-    out = np.empty((filters + 1) // 2 * 2 * geo.places, x.dtype)
+    out = np.empty((count + 1) // 2 * 2 * geo.places, x.dtype)
     window = geo.kernel_height * geo.kernel_width
     for c in range(0, geo.channels, geo.block):
         channels = min(geo.block, geo.channels - c)
@@ -58,10 +62,10 @@ def forward_task(
             u,
             offsets,
             channels * window,
-            w,
+            w[begin * geo.length :],
             c * window,
             geo.length,
-            filters,
+            count,
             rows * geo.images * geo.out_width,
             geo.group,
             distance,
@@ -69,7 +73,7 @@ def forward_task(
             geo.places,
             one,
         )
-    scatter_outputs(out, geo.places, image, images, first_filter, filters, row, rows, geometry, y)
+    scatter_outputs(out, geo.places, image, images, first_filter + begin, count, row, rows, geometry, y)
 
 
 @kernel(parallel=True)
@@ -81,6 +85,7 @@ def forward_tasks(
     distance: bool,
     first_filter: int,
     filters: int,
+    part: int,
     offsets: Array,
     phases: Array,
     geometry: Any,
@@ -90,7 +95,19 @@ def forward_tasks(
     """Run the tasks on all threads."""
     for task in numba.prange(tasks):
         forward_task(
-            np.int64(task), x, first_channel, w, distance, first_filter, filters, offsets, phases, geometry, y, one
+            np.int64(task),
+            x,
+            first_channel,
+            w,
+            distance,
+            first_filter,
+            filters,
+            part,
+            offsets,
+            phases,
+            geometry,
+            y,
+            one,
         )
 
 
@@ -121,11 +138,12 @@ def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, gro
     plan = laid_out(x, w, stride, padding, dilation)
     y = np.empty((x.shape[0], w.shape[0], *plan.output), x.dtype)
     filters = w.shape[0] // groups
+    part = plan.filters_per_task(filters)
     for first in range(0, w.shape[0], filters):
         run(
             forward_task,
             forward_tasks,
-            plan.image_groups * plan.bands,
+            plan.image_groups * plan.bands * -(-filters // part),
             y.size * w[0].size // groups,
             x,
             first // filters * w.shape[1],
@@ -133,6 +151,7 @@ def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, gro
             distance,
             first,
             filters,
+            part,
             plan.offsets,
             plan.phases,
             plan.geometry,

@@ -118,6 +118,7 @@ def pulled_grad_task(
     x: Array,
     first_channel: int,
     channels: int,
+    part: int,
     w: Array,
     rule: int,
     offsets: Array,
@@ -126,14 +127,17 @@ def pulled_grad_task(
     x_grad: Array,
     one: float,
 ) -> None:
-    """Write a band of rows of x_grad for some images and one group; the layout is of windows over grad."""
+    """Write a band of rows of x_grad, for some images and `part` channels of a group; the layout is of grad."""
     geo = geometry[0]
-    image, row = task // bands(geometry) * geo.images, task % bands(geometry) * geo.rows
+    parts = (channels + part - 1) // part
+    begin = task % parts * part
+    count = min(part, channels - begin)
+    image, row = task // parts // bands(geometry) * geo.images, task // parts % bands(geometry) * geo.rows
     images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
     u = np.empty(geo.elements, x.dtype)
-    size = (channels + 1) // 2 * 2 * geo.places
+    size = (count + 1) // 2 * 2 * geo.places
     values, out = np.zeros(size, x.dtype), np.empty(size, x.dtype)
-    gather_outputs(x, image, images, first_channel, channels, row, rows, geometry, values, geo.places)
+    gather_outputs(x, image, images, first_channel + begin, count, row, rows, geometry, values, geo.places)
     window = geo.kernel_height * geo.kernel_width
     for t in range(0, geo.channels, geo.block):
         block = min(geo.block, geo.channels - t)
@@ -142,11 +146,11 @@ def pulled_grad_task(
             u,
             offsets,
             block * window,
-            w,
+            w[begin * geo.length :],
             t * window,
             geo.length,
             values,
-            channels,
+            count,
             rows * geo.images * geo.out_width,
             geo.group,
             rule,
@@ -154,7 +158,7 @@ def pulled_grad_task(
             geo.places,
             one,
         )
-    scatter_outputs(out, geo.places, image, images, first_channel, channels, row, rows, geometry, x_grad)
+    scatter_outputs(out, geo.places, image, images, first_channel + begin, count, row, rows, geometry, x_grad)
 
 
 @kernel(parallel=True)
@@ -165,6 +169,7 @@ def pulled_grad_tasks(
     x: Array,
     first_channel: int,
     channels: int,
+    part: int,
     w: Array,
     rule: int,
     offsets: Array,
@@ -182,6 +187,7 @@ def pulled_grad_tasks(
             x,
             first_channel,
             channels,
+            part,
             w,
             rule,
             offsets,
@@ -220,18 +226,20 @@ def pulled(grad: Array, x: Array, turned: Array, padding: Pair, dilation: Pair, 
     plan = laid_out(grad, turned, (1, 1), padding, dilation)
     x_grad = np.empty(x.shape, x.dtype)
     channels, filters = turned.shape[0] // groups, turned.shape[1]
+    part = plan.filters_per_task(channels)
     for group in range(groups):
         first = group * channels
         run(
             pulled_grad_task,
             pulled_grad_tasks,
-            plan.image_groups * plan.bands,
+            plan.image_groups * plan.bands * -(-channels // part),
             x.size // groups * turned[0].size,
             grad,
             group * filters,
             x,
             first,
             channels,
+            part,
             as_rows(turned[first : first + channels]),
             rule,
             plan.offsets,
