@@ -208,16 +208,38 @@ def test_no_images_or_no_channels_go_through(kernels: Any, dtype: Any, shape: tu
     assert x_grad.shape == mean_grad.shape == shape
 
 
-@pytest.mark.skipif(NO_THREADS, reason="kernels run on one thread here")
+PAIRS = (2, 2), (2, 2), (0, 0), (1, 1)
+
+
 @both_dtypes
-def test_the_bits_do_not_depend_on_the_number_of_threads(dtype: Any) -> None:
-    pooling = Pooling((5, 7, 9, 9), (3, 3), (1, 1), (1, 1), (1, 1))
+@given(height=st.integers(2, 9), width=st.sampled_from([*range(2, 12), 28, 67]), seed=seeds, special=st.booleans())
+def test_windows_of_pairs_are_the_reference(dtype: Any, height: int, width: int, seed: int, special: bool) -> None:
+    """They have loops of their own; sides may be odd, and values tie, or are NaN or infinite."""
+    rng = np.random.default_rng(seed)
+    pooling = Pooling((2, 3, height, width), *PAIRS)
+    x = rng.integers(-2, 3, pooling.shape).astype(dtype)
+    assert all(map(same_bits, mean_pooled(cpu, x, pooling, True), mean_pooled(reference, x, pooling, False)))
+    if special:
+        x[rng.uniform(size=x.shape) < 0.3] = rng.choice([np.nan, np.inf, -np.inf])
+    assert all(map(same_bits, max_pooled(cpu, x, pooling), max_pooled(reference, x, pooling)))
+
+
+@both_dtypes
+@pytest.mark.parametrize("window", [((3, 3), (1, 1), (1, 1), (1, 1)), PAIRS], ids=["overlapping", "pairs"])
+def test_threads_change_no_bit(
+    monkeypatch: pytest.MonkeyPatch, dtype: Any, window: tuple[Pair, Pair, Pair, Pair]
+) -> None:
+    pooling = Pooling((5, 7, 9, 9), *window)
     x = np.random.default_rng(0).standard_normal(pooling.shape).astype(dtype)
 
     def everything() -> tuple[Array, ...]:
         return *max_pooled(cpu, x, pooling), *mean_pooled(cpu, x, pooling, True)
 
-    assert all(map(same_bits, with_threads(1, everything), with_threads(2, everything)))
+    alone = everything()
+    monkeypatch.setattr(cpu, "PARALLEL", 0)
+    assert all(map(same_bits, everything(), alone))
+    if not NO_THREADS:
+        assert all(map(same_bits, with_threads(1, everything), alone))
 
 
 @both_dtypes

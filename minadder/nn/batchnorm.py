@@ -9,6 +9,7 @@ import numpy as np
 
 from minadder import ops
 from minadder.autograd import Array
+from minadder.kernels.batchnorm.cpu import update_running
 from minadder.nn import init
 from minadder.nn.module import Module, as_input
 from minadder.nn.parameter import Parameter
@@ -60,18 +61,19 @@ class BatchNorm(Module):
         self.register_buffer("running_var", np.ones(num_features, np.float32))
         self.register_buffer("num_batches_tracked", np.array(0, np.int64))
 
-    def forward(self, x: Any) -> Tensor:
-        """Normalise x (N, C, ...) by the batch's statistics in training, by the running ones in evaluation."""
+    def forward(self, x: Any, relu: bool = False) -> Tensor:
+        """Normalise x (N, C, ...) by the batch's statistics in training, by the running ones in evaluation.
+
+        With `relu` return the maximum of that and 0, as a ReLU behind the layer would, in one operation.
+        """
         x = as_input(x)
         if x.ndim not in self.axes:
             raise ValueError(f"the input must have {' or '.join(map(str, self.axes))} axes; its shape is {x.shape}")
         if not self.training:
-            return ops.batch_norm_eval(x, self.weight, self.bias, self.running_mean, self.running_var, self.eps)
-        y, mean, var = ops.batch_norm_train(x, self.weight, self.bias, self.eps)
-        count = x.size // x.shape[1]
+            return ops.batch_norm_eval(x, self.weight, self.bias, self.running_mean, self.running_var, self.eps, relu)
+        y, mean, var = ops.batch_norm_train(x, self.weight, self.bias, self.eps, relu)
         self.num_batches_tracked += 1
-        self.running_mean += self.momentum * (mean - self.running_mean)
-        self.running_var += self.momentum * (var * (count / (count - 1)) - self.running_var)
+        update_running(self.running_mean, self.running_var, mean, var, x.size // x.shape[1], self.momentum)
         return y
 
     def extra_repr(self) -> str:

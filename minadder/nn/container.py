@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
+from minadder.nn.activation import ReLU
+from minadder.nn.batchnorm import BatchNorm1d, BatchNorm2d
 from minadder.nn.module import Module, as_input
 from minadder.tensor import Tensor
 
@@ -44,9 +47,17 @@ class Sequential(Module):
             setattr(self, name, module)
 
     def forward(self, x: Any) -> Any:
-        """Return the last module's output."""
-        for module in self:
-            x = module(x)
+        """Return the last module's output. A batch norm and the ReLU directly behind it run as one operation."""
+        modules = tuple(self)
+        done = False
+        for module, behind in zip_longest(modules, modules[1:]):
+            if done:  # this ReLU, with the batch norm in front of it
+                done = False
+            elif run_as_one(module, behind):
+                x = module(x, relu=True)
+                done = True
+            else:
+                x = module(x)
         return x
 
     def __iter__(self) -> Iterator[Module]:
@@ -58,6 +69,14 @@ class Sequential(Module):
     def __getitem__(self, index: int | slice) -> Module:
         named = tuple(self.named_children())
         return Sequential(dict(named[index])) if isinstance(index, slice) else named[index][1]
+
+
+def run_as_one(module: Module, behind: Module | None) -> bool:
+    """Return whether they are a batch norm and a ReLU, and nobody looks at what passes between them.
+
+    Subclasses may compute something else, and hooks are to see the output of each.
+    """
+    return type(module) in (BatchNorm1d, BatchNorm2d) and type(behind) is ReLU and not (module._hooks or behind._hooks)
 
 
 class Flatten(Module):

@@ -50,9 +50,9 @@ the input's shape is (1, 3)
         """Compute the output; each module writes its own."""
         raise TypeError(f"{type(self).__name__} has no forward method: write `def forward(self, x): ...`")
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         try:
-            output = self.forward(*inputs)
+            output = self.forward(*inputs, **options)
         except (ValueError, TypeError, RuntimeError) as error:
             self._locate(error)
             raise

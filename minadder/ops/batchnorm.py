@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from minadder.autograd import Array, Function
@@ -15,42 +17,51 @@ def by_channel(x: Array) -> Array:
 
 
 class BatchNormTrain(Function):
-    """Batch normalisation by the statistics of the batch."""
+    """Batch normalisation by the statistics of the batch, with or without a ReLU behind it."""
 
-    def forward(self, x: Array, gamma: Array, beta: Array, eps: float, statistics: list[Array]) -> Array:
+    def forward(self, x: Array, gamma: Array, beta: Array, eps: float, relu: bool, statistics: list[Array]) -> Array:
         """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10); μ and σ² are put into `statistics`."""
-        y, mean, var = kernels.forward_train(by_channel(x), gamma, beta, eps)
+        y, mean, var = kernels.forward_train(by_channel(x), gamma, beta, eps, relu)
+        y = y.reshape(x.shape)
         statistics += [mean, var]
-        self.saved = x, gamma, mean, var
+        self.saved = (x, gamma, y) if relu else (x, gamma)
+        self.statistics = mean, var
         self.eps = eps
-        return y.reshape(x.shape)
+        return y
 
     def backward(self, grad: Array) -> tuple[Array, Array, Array]:
         """Return the gradients with respect to x (Chen et al. 2020, Eq. 11), γ and β."""
-        x, gamma, mean, var = self.saved
-        x_grad, gamma_grad, beta_grad = kernels.backward_train(
-            by_channel(grad), by_channel(x), gamma, mean, var, self.eps
-        )
-        return x_grad.reshape(x.shape), gamma_grad, beta_grad
+        return gradients(kernels.backward_train, grad, self.saved, self.statistics, self.eps)
 
 
 class BatchNormEval(Function):
-    """Batch normalisation by fixed statistics."""
+    """Batch normalisation by fixed statistics, with or without a ReLU behind it."""
 
-    def forward(self, x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float) -> Array:
+    def forward(self, x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float, relu: bool) -> Array:
         """Return γ·(x − mean) / √(var + ε) + β."""
-        self.saved = x, gamma
+        y = kernels.forward_eval(by_channel(x), gamma, beta, mean, var, eps, relu).reshape(x.shape)
+        self.saved = (x, gamma, y) if relu else (x, gamma)
         self.statistics = mean.copy(), var.copy()  # the layer's running statistics change later
         self.eps = eps
-        return kernels.forward_eval(by_channel(x), gamma, beta, mean, var, eps).reshape(x.shape)
+        return y
 
     def backward(self, grad: Array) -> tuple[Array, Array, Array]:
         """Return the gradients with respect to x, γ and β."""
-        x, gamma = self.saved
-        x_grad, gamma_grad, beta_grad = kernels.backward_eval(
-            by_channel(grad), by_channel(x), gamma, *self.statistics, self.eps
-        )
-        return x_grad.reshape(x.shape), gamma_grad, beta_grad
+        return gradients(kernels.backward_eval, grad, self.saved, self.statistics, self.eps)
+
+
+def gradients(
+    backward: Callable[..., tuple[Array, Array, Array]],
+    grad: Array,
+    saved: tuple[Array, ...],
+    statistics: tuple[Array, Array],
+    eps: float,
+) -> tuple[Array, Array, Array]:
+    """Return the gradients with respect to x, γ and β, from what the forward pass saved: x, γ and behind a ReLU y."""
+    x, gamma = saved[:2]
+    y = by_channel(saved[2]) if len(saved) > 2 else None
+    x_grad, gamma_grad, beta_grad = backward(by_channel(grad), by_channel(x), y, gamma, *statistics, eps)
+    return x_grad.reshape(x.shape), gamma_grad, beta_grad
 
 
 def check(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> None:
@@ -68,7 +79,9 @@ def check(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> None:
         raise ValueError(f"eps must be above 0, not {eps}")
 
 
-def batch_norm_train(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> tuple[Tensor, Array, Array]:
+def batch_norm_train(
+    x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5, relu: bool = False
+) -> tuple[Tensor, Array, Array]:
     """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10) with the mean μ and the variance σ² of the batch.
 
     Parameters
@@ -79,10 +92,13 @@ def batch_norm_train(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) 
         The scale and the shift, of shape (C,).
     eps
         Added to the variance, so that a constant channel does not divide by 0.
+    relu
+        Whether to return the maximum of that and 0. One operation in place of two: nothing is stored in between, and
+        the gradient passes both in the same loops.
 
     Returns
     -------
-    The output, and the mean and the biased variance of the batch as arrays (C,).
+    The output, and the mean and the biased variance of the batch as arrays (C,) of float64.
 
     Raises
     ------
@@ -97,12 +113,16 @@ def batch_norm_train(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) 
             f"Use a larger batch, or eval()"
         )
     statistics: list[Array] = []
-    y = BatchNormTrain.apply(x, gamma, beta, eps=eps, statistics=statistics)
+    y = BatchNormTrain.apply(x, gamma, beta, eps=eps, relu=bool(relu), statistics=statistics)
     return y, statistics[0], statistics[1]
 
 
-def batch_norm_eval(x: Tensor, gamma: Tensor, beta: Tensor, mean: Array, var: Array, eps: float = 1e-5) -> Tensor:
+def batch_norm_eval(
+    x: Tensor, gamma: Tensor, beta: Tensor, mean: Array, var: Array, eps: float = 1e-5, relu: bool = False
+) -> Tensor:
     """Return γ·(x − mean) / √(var + ε) + β with given statistics, arrays (C,) of the dtype of x.
+
+    With `relu` the maximum of that and 0, in the same operation.
 
     Raises
     ------
@@ -116,4 +136,4 @@ def batch_norm_eval(x: Tensor, gamma: Tensor, beta: Tensor, mean: Array, var: Ar
             raise TypeError(f"{name} must be an array of {x.dtype}, as the input is, not {what}")
         if values.shape != gamma.shape:
             raise ValueError(f"{name} must have shape {gamma.shape}, one value per channel, not {values.shape}")
-    return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps)
+    return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps, relu=bool(relu))

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minadder.autograd import Array, Function
+from minadder.kernels.elementwise import cpu as kernels
 from minadder.ops.arithmetic import operands, sum_to
 from minadder.tensor import FLOATS, Operand, Tensor, method
 
@@ -72,15 +73,15 @@ class ReLU(Function):
     """max(x, 0); its slope at 0 is taken as 0."""
 
     def forward(self, x: Array) -> Array:
-        """Return max(x, 0)."""
-        y = np.maximum(x, 0)
+        """Return max(x, 0); NaN stays NaN."""
+        y = kernels.relu_forward(x)
         self.saved = (y,)
         return y
 
     def backward(self, grad: Array) -> Array:
-        """Return G where y > 0, else 0."""
+        """Return G, but 0 where y is 0."""
         (y,) = self.saved
-        return grad * (y > 0)
+        return kernels.relu_backward(grad, y)
 
 
 class Tanh(Function):

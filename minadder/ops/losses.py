@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,53 +14,73 @@ from minadder.tensor import Operand, Tensor, as_tensor, raw
 REDUCTIONS = ("mean", "sum", "none")
 
 
-class CrossEntropy(Function):
-    """−log softmax(logits)[label] of each example."""
-
-    def forward(self, logits: Array, labels: Array) -> Array:
-        """Return the loss of each example."""
-        losses, self.log_probabilities = kernels.cross_entropy_forward(logits, labels)
-        self.labels = labels
+def reduced(losses: Array, reduction: str) -> Array:
+    """Return the mean or the sum of the losses, or the losses themselves ("none")."""
+    if reduction == "none":
         return losses
+    total = losses.sum()
+    return np.asarray(total / losses.size if reduction == "mean" else total, losses.dtype)
+
+
+def for_each(grad: Array, shape: tuple[int, ...], reduction: str) -> Array:
+    """Return the gradient with respect to each loss, from that with respect to what `reduced` returned."""
+    if reduction == "none":
+        return grad
+    return np.full(shape, grad / math.prod(shape) if reduction == "mean" else grad, grad.dtype)
+
+
+class CrossEntropy(Function):
+    """−log softmax(logits)[label] of each example, reduced."""
+
+    def forward(self, logits: Array, labels: Array, reduction: str) -> Array:
+        """Return the mean or the sum of the losses, or the loss of each example."""
+        losses, self.probabilities = kernels.cross_entropy_forward(logits, labels)
+        self.labels = labels
+        self.reduction = reduction
+        return reduced(losses, reduction)
 
     def backward(self, grad: Array) -> Array:
         """Return G·(softmax − one-hot label)."""
-        return kernels.cross_entropy_backward(grad, self.log_probabilities, self.labels)
+        each = for_each(grad, self.labels.shape, self.reduction)
+        return kernels.cross_entropy_backward(each, self.probabilities, self.labels)
 
 
 class BCEWithLogits(Function):
-    """−t·log σ(z) − (1 − t)·log(1 − σ(z)) of each element."""
+    """−t·log σ(z) − (1 − t)·log(1 − σ(z)) of each element, reduced."""
 
-    def forward(self, logits: Array, targets: Array) -> Array:
-        """Return max(z, 0) − z·t + log(1 + e^−|z|), the same without overflow."""
+    def forward(self, logits: Array, targets: Array, reduction: str) -> Array:
+        """Return max(z, 0) − z·t + log(1 + e^−|z|), the same without overflow, reduced."""
         self.saved = logits, targets
-        return kernels.bce_with_logits_forward(logits, targets)
+        self.reduction = reduction
+        return reduced(kernels.bce_with_logits_forward(logits, targets), reduction)
 
     def backward(self, grad: Array) -> tuple[Array, None]:
         """Return G·(σ(z) − t); the targets are data."""
-        return kernels.bce_with_logits_backward(grad, *self.saved), None
+        logits, targets = self.saved
+        each = for_each(grad, logits.shape, self.reduction)
+        return kernels.bce_with_logits_backward(each, logits, targets), None
 
 
-def reduced(losses: Tensor, reduction: str) -> Tensor:
-    """Return the mean or the sum of the losses, or the losses themselves ("none")."""
+def check_reduction(reduction: str, shape: tuple[int, ...], size: int) -> None:
+    """Raise ValueError for a reduction that does not exist, and for the mean over no losses."""
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, not {reduction!r}")
-    if reduction == "none":
-        return losses
-    return losses.mean() if reduction == "mean" else losses.sum()
+    if reduction == "mean" and size == 0:
+        raise ValueError(f"the mean over no losses is not defined: the logits' shape is {shape}")
 
 
 def check_labels(labels: Any, shape: tuple[int, ...]) -> Array:
-    """Return labels as int64, once there is one for each example and each names a class."""
+    """Return a copy of the labels as int64, once there is one for each example and each names a class."""
     array = np.asarray(raw(labels))
     if array.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers (class numbers), not {array.dtype}")
     if array.shape != shape[:1]:
         raise ValueError(f"logits of shape {shape} need labels of shape {shape[:1]}, not {array.shape}")
-    if array.size and (array.min() < 0 or array.max() >= shape[1]):
+    numbers = array.astype(np.int64)
+    if numbers.size and numbers.view(np.uint64).max() >= shape[1]:  # a label below 0 becomes a huge one
         wrong = array[(array < 0) | (array >= shape[1])][0]
         raise ValueError(f"label {wrong} is out of range: logits of shape {shape} have classes 0 to {shape[1] - 1}")
-    return array.astype(np.int64)
+    return numbers
 
 
 def cross_entropy(logits: Tensor, labels: Any, reduction: str = "mean") -> Tensor:
@@ -91,7 +112,9 @@ def cross_entropy(logits: Tensor, labels: Any, reduction: str = "mean") -> Tenso
         raise ValueError(f"the logits must have the axes (batch, classes); their shape is {logits.shape}")
     if logits.shape[1] == 0:
         raise ValueError(f"the logits must have at least one class; their shape is {logits.shape}")
-    return reduced(CrossEntropy.apply(logits, labels=check_labels(labels, logits.shape)), reduction)
+    numbers = check_labels(labels, logits.shape)
+    check_reduction(reduction, logits.shape, numbers.size)
+    return CrossEntropy.apply(logits, labels=numbers, reduction=reduction)
 
 
 def bce_with_logits(logits: Tensor, targets: Operand, reduction: str = "mean") -> Tensor:
@@ -123,4 +146,5 @@ def bce_with_logits(logits: Tensor, targets: Operand, reduction: str = "mean") -
     if wanted.size and not bool(((wanted >= 0) & (wanted <= 1)).all()):
         wrong = wanted.numpy()[~((wanted >= 0) & (wanted <= 1))][0]
         raise ValueError(f"target {wrong} is out of range: targets lie between 0 and 1")
-    return reduced(BCEWithLogits.apply(logits, wanted), reduction)
+    check_reduction(reduction, logits.shape, logits.size)
+    return BCEWithLogits.apply(logits, wanted, reduction=reduction)

@@ -79,14 +79,16 @@ def as_images(forward: Callable[..., Array], *arrays: Any, **options: Any) -> Ar
     return y.reshape(*x.shape[:-1], w.shape[0])
 
 
-def normalise(x: Array, gamma: Array, beta: Array, eps: float = 1e-5) -> Array:
+def normalise(x: Array, gamma: Array, beta: Array, eps: float = 1e-5, relu: bool = False) -> Array:
     """Return x normalised by its own statistics."""
-    return batchnorm.forward_train(by_channel(x), gamma, beta, eps)[0].reshape(x.shape)
+    return batchnorm.forward_train(by_channel(x), gamma, beta, eps, relu)[0].reshape(x.shape)
 
 
-def normalise_by(x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float = 1e-5) -> Array:
+def normalise_by(
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float = 1e-5, relu: bool = False
+) -> Array:
     """Return x normalised by given statistics."""
-    return batchnorm.forward_eval(by_channel(x), gamma, beta, mean, var, eps).reshape(x.shape)
+    return batchnorm.forward_eval(by_channel(x), gamma, beta, mean, var, eps, relu).reshape(x.shape)
 
 
 def pooled(forward: Callable[..., Any], x: Array, **options: Any) -> Array:
@@ -203,7 +205,7 @@ OPERATIONS = (
     ),
     Operation(
         "batch_norm_train",
-        lambda *tensors: ops.batch_norm_train(*tensors)[0],
+        lambda *tensors, **options: ops.batch_norm_train(*tensors, **options)[0],
         samples.normalised,
         normalise,
         exact=False,

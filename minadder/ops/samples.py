@@ -268,17 +268,18 @@ def avg_pooled(draw: Draw) -> Sample:
 
 
 def normalised(draw: Draw) -> Sample:
-    """Inputs (N, C, ...) with at least two values a channel, γ and β."""
+    """Inputs (N, C, ...) with at least two values a channel, γ and β, with or without a ReLU behind."""
     channels = draw.integer(1, 4)
     x = draw.distinct((draw.integer(2, 4), channels, *draw.shape(most=2)))
-    return Sample((x, draw.quarters((channels,)), draw.halves((channels,))))
+    arrays = x, draw.quarters((channels,)), draw.halves((channels,))
+    return Sample(arrays, {"relu": bool(draw.integer(0, 1))})
 
 
 def normalised_by(draw: Draw) -> Sample:
     """The same with fixed statistics."""
-    x, gamma, beta = normalised(draw).arrays
-    mean, var = draw.halves(gamma.shape), draw.positive(gamma.shape)
-    return Sample((x, gamma, beta), {"mean": mean, "var": var})
+    sample = normalised(draw)
+    shape = sample.arrays[1].shape
+    return Sample(sample.arrays, {**sample.options, "mean": draw.halves(shape), "var": draw.positive(shape)})
 
 
 def classified(draw: Draw) -> Sample:

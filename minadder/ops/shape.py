@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,7 +98,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 
 @method("flatten")
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Return the tensor with the axes from `start_dim` to `end_dim` merged into one."""
+    """Return the tensor with the axes from `start_dim` to `end_dim` merged into one; the tensor itself for one axis."""
     if x.ndim == 0:
         return reshape(x, 1)
     for axis in (start_dim, end_dim):
@@ -106,7 +107,9 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     first, last = start_dim % x.ndim, end_dim % x.ndim
     if first > last:
         raise ValueError(f"flatten: start_dim (={start_dim}) lies behind end_dim (={end_dim}) in shape {x.shape}")
-    merged = int(np.prod(x.shape[first : last + 1], dtype=int))
+    if first == last:
+        return x
+    merged = math.prod(x.shape[first : last + 1])
     return reshape(x, (*x.shape[:first], merged, *x.shape[last + 1 :]))
 
 

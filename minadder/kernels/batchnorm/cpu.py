@@ -3,12 +3,14 @@
     for c in channels:
         μ[c] = Σ_n Σ_i x[n, c, i] / (N·L)
         σ²[c] = Σ_n Σ_i (x[n, c, i] − μ[c])² / (N·L)
-        for n, i: y[n, c, i] = γ[c]·(x[n, c, i] − μ[c]) / √(σ²[c] + ε) + β[c]
+        for n, i: y[n, c, i] = γ[c]·(x[n, c, i] − μ[c]) / √(σ²[c] + ε) + β[c], and where a ReLU follows at least 0
 
-Threads share out blocks of neighbouring channels. A vector holds values of one channel, or with L = 1, where they lie
-far apart, one value of each channel of a block. Sums are kept in float64, in an order that does not depend on the
-number of threads. The variance is taken around the mean, in a second pass: Σx² − N·L·μ² would lose all digits where
-the mean is large.
+A task is a block of neighbouring channels: it goes through their values once for the sums, and again, while they are
+still in the cache, to write. A channel belongs to one task, so that the number of threads changes no bit. Sums are in
+float64.
+
+A vector holds values of one channel, which lie in runs: N runs of L neighbours, or with L = 1 one run of N values that
+are C apart. Where that C is large, a vector holds one value of each channel instead.
 """
 
 from __future__ import annotations
@@ -18,223 +20,287 @@ import numpy as np
 
 from minadder.autograd import Array
 from minadder.jit import kernel
+from minadder.kernels.batchnorm.loops import (
+    add_moments,
+    add_products,
+    is_wide,
+    run_moments,
+    run_products,
+    runs,
+    write_row,
+    write_row_grad,
+    write_run,
+    write_run_grad,
+)
 
-SUM_BLOCK, WRITE_BLOCK = 64, 1024
-"""Neighbouring values that a thread takes, at least. Sums share out channels alone, so their blocks are small."""
+BLOCK = 128
+"""Neighbouring values of one image that a task takes, at least."""
 
-
-@kernel
-def row_sum(x: Array, n: int, c: int) -> float:
-    """Return Σ x[n, c] in float64."""
-    total = np.float64(0)
-    for i in range(x.shape[2]):
-        total += x[n, c, i]
-    return total
-
-
-@kernel
-def row_squares(x: Array, n: int, c: int, mean: float) -> float:
-    """Return Σ (x[n, c] − mean)² in float64."""
-    total = np.float64(0)
-    for i in range(x.shape[2]):
-        d = x[n, c, i] - mean
-        total += d * d
-    return total
+PARALLEL = 1 << 18
+"""From so many values on threads share the tasks: to wake them takes as long as a third of that work."""
 
 
 @kernel
-def row_products(grad: Array, x: Array, n: int, c: int, mean: float) -> float:
-    """Return Σ grad[n, c]·(x[n, c] − mean) in float64."""
-    total = np.float64(0)
-    for i in range(x.shape[2]):
-        total += grad[n, c, i] * (x[n, c, i] - mean)
-    return total
+def task_channels(x: Array) -> int:
+    """Return how many channels a task takes."""
+    return max(1, BLOCK // max(1, x.shape[2])) if x.shape[2] > 1 or is_wide(x) else 1
 
 
 @kernel
-def add(x: Array, sums: Array) -> None:
-    """Add x, one value a channel, to sums."""
-    for c in range(x.shape[0]):
-        sums[c] += x[c]
+def write_statistics(x: Array, low: int, high: int, mean: Array, var: Array) -> None:
+    """Write the mean and the biased variance of each channel.
 
-
-@kernel
-def add_squares(x: Array, mean: Array, sums: Array) -> None:
-    """Add (x − mean)², one value a channel, to sums."""
-    for c in range(x.shape[0]):
-        d = x[c] - mean[c]
-        sums[c] += d * d
-
-
-@kernel
-def add_products(grad: Array, x: Array, mean: Array, sums: Array) -> None:
-    """Add grad·(x − mean), one value a channel, to sums."""
-    for c in range(x.shape[0]):
-        sums[c] += grad[c] * (x[c] - mean[c])
-
-
-@kernel
-def write_normalised(x: Array, mean: Array, scale: Array, shift: Array, y: Array) -> None:
-    """Write (x − mean)·scale + shift, one value a channel."""
-    for c in range(x.shape[0]):
-        y[c] = (x[c] - mean[c]) * scale[c] + shift[c]
-
-
-@kernel
-def write_combined(
-    grad: Array, x: Array, mean: Array, scale: Array, constant: Array, slope: Array, x_grad: Array
-) -> None:
-    """Write scale·(grad − constant − slope·(x − mean)), one value a channel."""
-    for c in range(x.shape[0]):
-        x_grad[c] = scale[c] * (grad[c] - constant[c] - slope[c] * (x[c] - mean[c]))
-
-
-@kernel(parallel=True)
-def statistics(x: Array, width: int, mean: Array, var: Array) -> None:
-    """Add the mean and the biased variance of each channel to zeros in float64; a thread takes `width` channels."""
-    images, channels, length = x.shape
-    rows, count = x.reshape(images, channels * length), images * length
-    for block in numba.prange((channels + width - 1) // width):
-        low, high = block * width, min((block + 1) * width, channels)
-        for n in range(images):
-            if length == 1:
-                add(rows[n, low:high], mean[low:high])
-            else:
-                for c in range(low, high):
-                    mean[c] += row_sum(x, n, c)
-        mean[low:high] /= count
-        for n in range(images):
-            if length == 1:
-                add_squares(rows[n, low:high], mean[low:high], var[low:high])
-            else:
-                for c in range(low, high):
-                    var[c] += row_squares(x, n, c, mean[c])
-        var[low:high] /= count
-
-
-@kernel(parallel=True)
-def grad_sums(grad: Array, x: Array, width: int, mean: Array, sums: Array, products: Array) -> None:
-    """Add Σ grad and Σ grad·(x − mean) of each channel to zeros in float64; a thread takes `width` channels."""
-    images, channels, length = x.shape
-    rows, grad_rows = x.reshape(images, channels * length), grad.reshape(images, channels * length)
-    for block in numba.prange((channels + width - 1) // width):
-        low, high = block * width, min((block + 1) * width, channels)
-        for n in range(images):
-            if length == 1:
-                add(grad_rows[n, low:high], sums[low:high])
-                add_products(grad_rows[n, low:high], rows[n, low:high], mean[low:high], products[low:high])
-            else:
-                for c in range(low, high):
-                    sums[c] += row_sum(grad, n, c)
-                    products[c] += row_products(grad, x, n, c, mean[c])
-
-
-@kernel(parallel=True)
-def scale_and_shift(x: Array, width: int, mean: Array, scale: Array, shift: Array, y: Array) -> None:
-    """Write (x − mean)·scale + shift of each channel; a thread takes `width` channels of an image."""
-    images, channels, length = x.shape
-    rows, y_rows = x.reshape(images, channels * length), y.reshape(images, channels * length)
-    blocks = (channels + width - 1) // width
-    for task in numba.prange(images * blocks):
-        n, low = task // blocks, task % blocks * width
-        high = min(low + width, channels)
-        if length == 1:
-            write_normalised(rows[n, low:high], mean[low:high], scale[low:high], shift[low:high], y_rows[n, low:high])
-        else:
+    With n values and x₀ the first of them, μ = x₀ + Σ(x − x₀)/n and σ² = Σ(x − x₀)²/n − (μ − x₀)². Without x₀ a mean
+    far from 0 would take all digits of that difference. However odd x₀ is, it is one of the n values and lies at most
+    √n·σ from the mean, so that of the 2⁵³ that float64 holds a factor n is lost at most.
+    """
+    flat, number = x.reshape(-1), x.shape[0] * x.shape[2]
+    channels, length = np.uintp(x.shape[1]), np.uintp(x.shape[2])
+    parts, count, step = runs(x)
+    for c in range(low, high):
+        mean[c] = var[c] = 0
+    if is_wide(x):
+        for n in range(count):
+            add_moments(flat, n * channels, low, high, mean, var)
+    else:
+        for part in range(parts):
             for c in range(low, high):
-                m, s, b = mean[c], scale[c], shift[c]
-                for i in range(length):
-                    y[n, c, i] = (x[n, c, i] - m) * s + b
+                start = (part * channels + c) * length
+                total, squares = run_moments(flat, start, count, step, np.float64(flat[c * length]))
+                mean[c] += total
+                var[c] += squares
+    for c in range(low, high):
+        distance = mean[c] / number
+        mean[c] = flat[c * length] + distance
+        var[c] = var[c] / number - distance * distance
+
+
+@kernel
+def forward_channels(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    training: bool,
+    relu: bool,
+    low: int,
+    high: int,
+    mean: Array,
+    var: Array,
+    factors: Array,
+    y: Array,
+) -> None:
+    """Write y of some channels, and in training their statistics."""
+    if training:
+        write_statistics(x, low, high, mean, var)
+    for c in range(low, high):
+        scale = gamma[c] / np.sqrt(var[c] + eps)
+        factors[0, c] = mean[c]
+        factors[1, c] = scale
+        # Where the mean is large, its rounding is not small beside x − mean: the shift makes up for it.
+        factors[2, c] = beta[c] + (np.float64(factors[0, c]) - mean[c]) * scale
+    flat, y_flat = x.reshape(-1), y.reshape(-1)
+    channels, length = np.uintp(x.shape[1]), np.uintp(x.shape[2])
+    parts, count, step = runs(x)
+    if is_wide(x):
+        for n in range(count):
+            write_row(flat, n * channels, low, high, factors, relu, y_flat)
+    else:
+        for part in range(parts):
+            for c in range(low, high):
+                start = (part * channels + c) * length
+                write_run(flat, start, count, step, factors[0, c], factors[1, c], factors[2, c], relu, y_flat)
 
 
 @kernel(parallel=True)
-def combine(
-    grad: Array, x: Array, width: int, mean: Array, scale: Array, constant: Array, slope: Array, x_grad: Array
+def forward_tasks(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    training: bool,
+    relu: bool,
+    threads: bool,
+    mean: Array,
+    var: Array,
+    factors: Array,
+    y: Array,
 ) -> None:
-    """Write scale·(grad − constant − slope·(x − mean)) of each channel; a thread takes `width` channels of an image."""
-    images, channels, length = x.shape
-    rows, grad_rows = x.reshape(images, channels * length), grad.reshape(images, channels * length)
-    x_grad_rows = x_grad.reshape(images, channels * length)
-    blocks = (channels + width - 1) // width
-    for task in numba.prange(images * blocks):
-        n, low = task // blocks, task % blocks * width
-        high = min(low + width, channels)
-        if length == 1:
-            g, values, out = grad_rows[n, low:high], rows[n, low:high], x_grad_rows[n, low:high]
-            write_combined(g, values, mean[low:high], scale[low:high], constant[low:high], slope[low:high], out)
-        else:
+    """Write y, and in training the statistics."""
+    channels, width = x.shape[1], task_channels(x)
+    if threads:
+        for task in numba.prange((channels + width - 1) // width):
+            first, last = np.uintp(task * width), np.uintp(min((task + 1) * width, channels))
+            forward_channels(x, gamma, beta, eps, training, relu, first, last, mean, var, factors, y)
+    else:
+        low, high = np.uintp(0), np.uintp(channels)
+        forward_channels(x, gamma, beta, eps, training, relu, low, high, mean, var, factors, y)
+
+
+@kernel
+def write_sums(grad: Array, x: Array, y: Array, mean: Array, relu: bool, low: int, high: int, sums: Array) -> None:
+    """Write Σ G and Σ G·(x − mean) of each channel into sums (2, C)."""
+    grad_flat, flat, y_flat = grad.reshape(-1), x.reshape(-1), y.reshape(-1)
+    channels, length = np.uintp(x.shape[1]), np.uintp(x.shape[2])
+    parts, count, step = runs(x)
+    for c in range(low, high):
+        sums[0, c] = sums[1, c] = 0
+    if is_wide(x):
+        for n in range(count):
+            add_products(grad_flat, flat, y_flat, n * channels, low, high, mean, relu, sums)
+    else:
+        for part in range(parts):
             for c in range(low, high):
-                m, s, a, b = mean[c], scale[c], constant[c], slope[c]
-                for i in range(length):
-                    x_grad[n, c, i] = s * (grad[n, c, i] - a - b * (x[n, c, i] - m))
+                start = (part * channels + c) * length
+                total, products = run_products(grad_flat, flat, y_flat, start, count, step, mean[c], relu)
+                sums[0, c] += total
+                sums[1, c] += products
 
 
-def width(x: Array, block: int) -> int:
-    """Return how many channels of x (N, C, L) make a block of so many neighbouring values."""
-    return max(1, block // max(1, x.shape[2]))
+@kernel
+def backward_channels(
+    grad: Array,
+    x: Array,
+    y: Array,
+    gamma: Array,
+    mean: Array,
+    var: Array,
+    eps: float,
+    training: bool,
+    relu: bool,
+    low: int,
+    high: int,
+    sums: Array,
+    factors: Array,
+    x_grad: Array,
+) -> None:
+    """Write the gradients of some channels: with respect to x, and into sums (2, C) to β and γ."""
+    write_sums(grad, x, y, mean, relu, low, high, sums)
+    number = x.shape[0] * x.shape[2]
+    for c in range(low, high):
+        inverse = 1 / np.sqrt(var[c] + eps)
+        sums[1, c] *= inverse
+        factors[0, c] = mean[c]
+        factors[1, c] = gamma[c] * inverse
+        if training:
+            slope = sums[1, c] * inverse / number
+            factors[2, c] = slope
+            factors[3, c] = sums[0, c] / number + (np.float64(factors[0, c]) - mean[c]) * slope
+    grad_flat, flat, y_flat, x_grad_flat = grad.reshape(-1), x.reshape(-1), y.reshape(-1), x_grad.reshape(-1)
+    channels, length = np.uintp(x.shape[1]), np.uintp(x.shape[2])
+    parts, count, step = runs(x)
+    if is_wide(x):
+        for n in range(count):
+            write_row_grad(grad_flat, flat, y_flat, n * channels, low, high, factors, training, relu, x_grad_flat)
+    else:
+        for part in range(parts):
+            for c in range(low, high):
+                write_run_grad(
+                    grad_flat,
+                    flat,
+                    y_flat,
+                    (part * channels + c) * length,
+                    count,
+                    step,
+                    factors[0, c],
+                    factors[1, c],
+                    factors[2, c],
+                    factors[3, c],
+                    training,
+                    relu,
+                    x_grad_flat,
+                )
 
 
-def inverse_std(var: Array, eps: float) -> Array:
-    """Return 1 / √(var + ε) in float64."""
-    return np.asarray(1 / np.sqrt(var.astype(np.float64) + eps))
+@kernel(parallel=True)
+def backward_tasks(
+    grad: Array,
+    x: Array,
+    y: Array,
+    gamma: Array,
+    mean: Array,
+    var: Array,
+    eps: float,
+    training: bool,
+    relu: bool,
+    threads: bool,
+    sums: Array,
+    factors: Array,
+    x_grad: Array,
+) -> None:
+    """Write the gradients: with respect to x, and into sums (2, C) to β and γ."""
+    channels, width = x.shape[1], task_channels(x)
+    if threads:
+        for task in numba.prange((channels + width - 1) // width):
+            first, last = np.uintp(task * width), np.uintp(min((task + 1) * width, channels))
+            backward_channels(grad, x, y, gamma, mean, var, eps, training, relu, first, last, sums, factors, x_grad)
+    else:
+        low, high = np.uintp(0), np.uintp(channels)
+        backward_channels(grad, x, y, gamma, mean, var, eps, training, relu, low, high, sums, factors, x_grad)
 
 
-def normalise(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
-    """Return (x − mean)·scale + shift in the dtype of x, from values of each channel in float64."""
+@kernel
+def update_running(
+    running_mean: Array, running_var: Array, mean: Array, var: Array, count: int, momentum: float
+) -> None:
+    """Move running statistics, in place, towards those of a batch of `count` values a channel, whose var is biased."""
+    for c in range(mean.shape[0]):
+        running_mean[c] += momentum * (mean[c] - running_mean[c])
+        running_var[c] += momentum * (var[c] * (count / (count - 1)) - running_var[c])
+
+
+def forward(
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float, training: bool, relu: bool
+) -> Array:
+    """Return y, by statistics in float64 that are given or, in training, written."""
     x = np.ascontiguousarray(x)
-    y = np.empty(x.shape, x.dtype)
-    rounded = mean.astype(x.dtype)
-    # Where the mean is large, its rounding is not small beside x − mean: the shift makes up for it.
-    shift = shift + (rounded - mean) * scale
-    scale_and_shift(x, width(x, WRITE_BLOCK), rounded, scale.astype(x.dtype), shift.astype(x.dtype), y)
+    y, factors = np.empty(x.shape, x.dtype), np.empty((3, x.shape[1]), x.dtype)
+    gamma, beta = np.ascontiguousarray(gamma), np.ascontiguousarray(beta)
+    forward_tasks(x, gamma, beta, eps, training, relu, x.size >= PARALLEL, mean, var, factors, y)
     return y
 
 
-def forward_train(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
-    """Return y, and the mean and the biased variance of the batch, (C,) each."""
-    x = np.ascontiguousarray(x)
-    mean, var = np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    statistics(x, width(x, SUM_BLOCK), mean, var)
-    y = normalise(x, mean, gamma * inverse_std(var, eps), beta)
-    return y, mean.astype(x.dtype), var.astype(x.dtype)
+def forward_train(x: Array, gamma: Array, beta: Array, eps: float, relu: bool) -> tuple[Array, Array, Array]:
+    """Return y, and the mean and the biased variance of the batch, (C,) each and in float64."""
+    mean, var = np.empty(x.shape[1]), np.empty(x.shape[1])
+    return forward(x, gamma, beta, mean, var, eps, True, relu), mean, var
 
 
-def forward_eval(x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, eps: float) -> Array:
+def forward_eval(
+    x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, eps: float, relu: bool
+) -> Array:
     """Return y with given statistics."""
-    return normalise(x, running_mean, gamma * inverse_std(running_var, eps), beta)
+    mean, var = running_mean.astype(np.float64), running_var.astype(np.float64)
+    return forward(x, gamma, beta, mean, var, eps, False, relu)
 
 
-def parameter_grads(grad: Array, x: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array]:
-    """Return Σ G·x̂ and Σ G of each channel, in float64: the gradients with respect to γ and β."""
-    sums, products = np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    grad_sums(grad, x, width(x, SUM_BLOCK), mean.astype(np.float64), sums, products)
-    return products * inverse_std(var, eps), sums
+def backward(
+    grad: Array, x: Array, y: Array | None, gamma: Array, mean: Array, var: Array, eps: float, training: bool
+) -> tuple[Array, Array, Array]:
+    """Return the gradients with respect to x, γ and β, from statistics in float64."""
+    grad, x, gamma = np.ascontiguousarray(grad), np.ascontiguousarray(x), np.ascontiguousarray(gamma)
+    output = x if y is None else np.ascontiguousarray(y)
+    x_grad, factors = np.empty(x.shape, x.dtype), np.empty((4, x.shape[1]), x.dtype)
+    sums, relu, threads = np.empty((2, x.shape[1])), y is not None, x.size >= PARALLEL
+    backward_tasks(grad, x, output, gamma, mean, var, eps, training, relu, threads, sums, factors, x_grad)
+    return x_grad, sums[1].astype(x.dtype), sums[0].astype(x.dtype)
 
 
 def backward_train(
-    grad: Array, x: Array, gamma: Array, mean: Array, var: Array, eps: float
+    grad: Array, x: Array, y: Array | None, gamma: Array, mean: Array, var: Array, eps: float
 ) -> tuple[Array, Array, Array]:
     """Return the gradients with respect to x, γ and β; x acts through the mean and the variance too.
 
     With n values a channel and x̂ the normalised input, ∂L/∂x = γ/√(σ²+ε) · (G − ΣG/n − x̂·Σ(G·x̂)/n), which is
-    Chen et al. 2020, Eq. 11 multiplied out.
+    Chen et al. 2020, Eq. 11 multiplied out. Where a ReLU followed, y is its output, else None: no gradient passes
+    where that is 0.
     """
-    grad, x = np.ascontiguousarray(grad), np.ascontiguousarray(x)
-    gamma_grad, beta_grad = parameter_grads(grad, x, mean, var, eps)
-    inverse, count = inverse_std(var, eps), x.shape[0] * x.shape[2]
-    scale, constant, slope = gamma * inverse, beta_grad / count, gamma_grad * inverse / count
-    mean, scale, constant, slope = (values.astype(x.dtype) for values in (mean, scale, constant, slope))
-    x_grad = np.empty(x.shape, x.dtype)
-    combine(grad, x, width(x, WRITE_BLOCK), mean, scale, constant, slope, x_grad)
-    return x_grad, gamma_grad.astype(x.dtype), beta_grad.astype(x.dtype)
+    return backward(grad, x, y, gamma, mean, var, eps, True)
 
 
 def backward_eval(
-    grad: Array, x: Array, gamma: Array, running_mean: Array, running_var: Array, eps: float
+    grad: Array, x: Array, y: Array | None, gamma: Array, running_mean: Array, running_var: Array, eps: float
 ) -> tuple[Array, Array, Array]:
-    """Return the gradients with respect to x, γ and β, where the statistics are constants."""
-    grad, x = np.ascontiguousarray(grad), np.ascontiguousarray(x)
-    gamma_grad, beta_grad = parameter_grads(grad, x, running_mean, running_var, eps)
-    zero = np.zeros(x.shape[1])
-    x_grad = normalise(grad, zero, gamma * inverse_std(running_var, eps), zero)
-    return x_grad, gamma_grad.astype(x.dtype), beta_grad.astype(x.dtype)
+    """Return the gradients with respect to x, γ and β, where the statistics are constants; y as in training."""
+    mean, var = running_mean.astype(np.float64), running_var.astype(np.float64)
+    return backward(grad, x, y, gamma, mean, var, eps, False)

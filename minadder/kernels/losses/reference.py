@@ -8,17 +8,17 @@ from minadder.autograd import Array
 
 
 def cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """Return −log softmax(z)[label] of each row of logits z (N, C), and log softmax(z)."""
+    """Return −log softmax(z)[label] of each row of logits z (N, C), and softmax(z)."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return -log_probabilities[np.arange(len(labels)), labels], log_probabilities
+    return -log_probabilities[np.arange(len(labels)), labels], np.exp(log_probabilities)
 
 
-def cross_entropy_backward(grad: Array, log_probabilities: Array, labels: Array) -> Array:
+def cross_entropy_backward(grad: Array, probabilities: Array, labels: Array) -> Array:
     """Return G·(softmax(z) − one-hot label)."""
-    probabilities = np.exp(log_probabilities)
-    probabilities[np.arange(len(labels)), labels] -= 1
-    return grad[:, None] * probabilities
+    slopes = probabilities.copy()
+    slopes[np.arange(len(labels)), labels] -= 1
+    return grad[:, None] * slopes
 
 
 def bce_with_logits_forward(logits: Array, targets: Array) -> Array:

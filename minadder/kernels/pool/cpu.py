@@ -1,6 +1,16 @@
-"""Pooling on the CPU: a plane (one channel of one image) belongs to one thread."""
+"""Pooling on the CPU. What the kernels compute is, in plain loops over the i and j of a window that lie in the image,
+
+    for row, column in places:
+        y[row, column] = max or mean of x[row·stride − padding + i·dilation, column·stride − padding + j·dilation]
+
+A plane (one channel of one image) belongs to one thread. The usual windows, 2×2 that move by 2, have loops of their
+own, which become vectors. In the loops all arrays are flat, and in those that become vectors what counts places is
+unsigned: the compiler would provide for signed places below 0.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -8,6 +18,41 @@ import numpy as np
 from minadder.autograd import Array
 from minadder.jit import kernel
 from minadder.kernels.geometry import Pair, output_size
+
+PARALLEL = 1 << 17
+"""From so many values on threads share the planes: to wake them takes as long as a good part of that work."""
+
+
+class Window(NamedTuple):
+    """The sizes of a plane of the input and of the output, and how the window slides."""
+
+    height: int
+    width: int
+    rows: int
+    columns: int
+    kernel_height: int
+    kernel_width: int
+    stride_y: int
+    stride_x: int
+    pad_y: int
+    pad_x: int
+    dilation_y: int
+    dilation_x: int
+
+
+@kernel
+def in_pairs(window: Window) -> bool:
+    """Return whether windows are 2×2, move by 2 and see no padding."""
+    return (
+        window.kernel_height == 2
+        and window.kernel_width == 2
+        and window.stride_y == 2
+        and window.stride_x == 2
+        and window.pad_y == 0
+        and window.pad_x == 0
+        and window.dilation_y == 1
+        and window.dilation_x == 1
+    )
 
 
 @kernel
@@ -18,86 +63,205 @@ def overlap(start: int, count: int, step: int, size: int) -> tuple[int, int]:
     return low, high
 
 
-@kernel(parallel=True)
-def max_pool_planes(x: Array, sizes: tuple[int, ...], y: Array, argmax: Array) -> None:
-    """Write the maximum of each window of x (planes, H, W), and its place."""
-    kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x = sizes
-    height, width = x.shape[1], x.shape[2]
-    for plane in numba.prange(x.shape[0]):
-        for row in range(y.shape[1]):
-            top = row * stride_y - pad_y
-            i_low, i_high = overlap(top, kernel_height, dilation_y, height)
-            for column in range(y.shape[2]):
-                left = column * stride_x - pad_x
-                j_low, j_high = overlap(left, kernel_width, dilation_x, width)
-                first_row, first_column = top + i_low * dilation_y, left + j_low * dilation_x
-                place = first_row * width + first_column
-                best = x[plane, first_row, first_column]
-                for i in range(i_low, i_high):
-                    r = top + i * dilation_y
-                    for j in range(j_low, j_high):
-                        s = left + j * dilation_x
-                        value = x[plane, r, s]
-                        if not value <= best and best == best:  # larger or NaN, unless there is a NaN already
-                            best = value
-                            place = r * width + s
-                y[plane, row, column] = best
-                argmax[plane, row, column] = place
+@kernel
+def larger(value: float, place: int, best: float, best_place: int) -> tuple[float, int]:
+    """Return the larger of two values and its place: the first of equals, and the first NaN before all."""
+    wins = not value <= best and best == best
+    return (value if wins else best), (place if wins else best_place)
+
+
+@kernel
+def max_plane(x: Array, plane: int, win: Window, y: Array, argmax: Array) -> None:
+    """Write the maximum of each window of a plane, and its place row·W + column."""
+    first, out = plane * win.height * win.width, plane * win.rows * win.columns
+    for row in range(win.rows):
+        top = row * win.stride_y - win.pad_y
+        i_low, i_high = overlap(top, win.kernel_height, win.dilation_y, win.height)
+        for column in range(win.columns):
+            left = column * win.stride_x - win.pad_x
+            j_low, j_high = overlap(left, win.kernel_width, win.dilation_x, win.width)
+            place = (top + i_low * win.dilation_y) * win.width + left + j_low * win.dilation_x
+            best = x[first + place]
+            for i in range(i_low, i_high):
+                for j in range(j_low, j_high):
+                    other = (top + i * win.dilation_y) * win.width + left + j * win.dilation_x
+                    best, place = larger(x[first + other], other, best, place)
+            y[out + row * win.columns + column] = best
+            argmax[out + row * win.columns + column] = place
+
+
+@kernel
+def max_pairs(x: Array, start: int, place: int, width: int, y: Array, argmax: Array, out: int, columns: int) -> None:
+    """Write a row of maxima of 2×2 windows, and their places; x[start] has the given place."""
+    one = np.uintp(1)
+    for c in range(columns):
+        k, p = start + c + c, place + c + c
+        best, found = larger(x[k + one], p + one, x[k], p)
+        best, found = larger(x[k + width], p + width, best, found)
+        best, found = larger(x[k + width + one], p + width + one, best, found)
+        y[out + c] = best
+        argmax[out + c] = found
+
+
+@kernel
+def write_max_plane(x: Array, plane: int, win: Window, y: Array, argmax: Array) -> None:
+    """Write the maximum of each window of a plane, and its place, in the faster way."""
+    if not in_pairs(win):
+        max_plane(x, plane, win, y, argmax)
+        return
+    height, width = np.uintp(win.height), np.uintp(win.width)
+    rows, columns = np.uintp(win.rows), np.uintp(win.columns)
+    for row in range(rows):
+        place = (row + row) * width
+        start, out = np.uintp(plane) * height * width + place, (np.uintp(plane) * rows + row) * columns
+        max_pairs(x, start, place, width, y, argmax, out, columns)
 
 
 @kernel(parallel=True)
-def max_pool_planes_grad(grad: Array, argmax: Array, x_grad: Array) -> None:
-    """Add G (planes, places) to x_grad (planes, H·W) at the places of the maxima."""
-    for plane in numba.prange(grad.shape[0]):
-        for place in range(grad.shape[1]):
-            x_grad[plane, argmax[plane, place]] += grad[plane, place]
+def max_pool_planes(x: Array, count: int, win: Window, threads: bool, y: Array, argmax: Array) -> None:
+    """Write the maximum of each window of so many planes, and its place."""
+    if threads:
+        for plane in numba.prange(count):
+            write_max_plane(x, plane, win, y, argmax)
+    else:
+        for plane in range(count):
+            write_max_plane(x, plane, win, y, argmax)
+
+
+@kernel
+def max_plane_grad(grad: Array, argmax: Array, plane: int, places: int, size: int, x_grad: Array) -> None:
+    """Write a plane of x_grad: G added up at the places of the maxima, 0 elsewhere."""
+    start, out = np.uintp(plane * size), np.uintp(plane * places)
+    for i in range(np.uintp(size)):
+        x_grad[start + i] = 0
+    for i in range(np.uintp(places)):
+        x_grad[start + np.uintp(argmax[out + i])] += grad[out + i]
 
 
 @kernel(parallel=True)
-def avg_pool_planes(x: Array, sizes: tuple[int, ...], include: bool, y: Array) -> None:
-    """Write the mean of each window of x (planes, H, W)."""
-    kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x = sizes
-    for plane in numba.prange(x.shape[0]):
-        for row in range(y.shape[1]):
-            top = row * stride_y - pad_y
-            i_low, i_high = overlap(top, kernel_height, 1, x.shape[1])
-            for column in range(y.shape[2]):
-                left = column * stride_x - pad_x
-                j_low, j_high = overlap(left, kernel_width, 1, x.shape[2])
-                total = x.dtype.type(0)
-                for i in range(i_low, i_high):
-                    for j in range(j_low, j_high):
-                        total += x[plane, top + i, left + j]
-                count = kernel_height * kernel_width if include else (i_high - i_low) * (j_high - j_low)
-                y[plane, row, column] = total / count
+def max_pool_planes_grad(
+    grad: Array, argmax: Array, count: int, places: int, size: int, threads: bool, x_grad: Array
+) -> None:
+    """Write the gradient of so many planes of `size` cells, with so many windows each."""
+    if threads:
+        for plane in numba.prange(count):
+            max_plane_grad(grad, argmax, plane, places, size, x_grad)
+    else:
+        for plane in range(count):
+            max_plane_grad(grad, argmax, plane, places, size, x_grad)
+
+
+@kernel
+def avg_plane(x: Array, plane: int, win: Window, include: bool, y: Array) -> None:
+    """Write the mean of each window of a plane."""
+    for row in range(win.rows):
+        top = row * win.stride_y - win.pad_y
+        i_low, i_high = overlap(top, win.kernel_height, 1, win.height)
+        for column in range(win.columns):
+            left = column * win.stride_x - win.pad_x
+            j_low, j_high = overlap(left, win.kernel_width, 1, win.width)
+            total = x.dtype.type(0)
+            for i in range(i_low, i_high):
+                start = np.uintp((plane * win.height + top + i) * win.width + left + j_low)
+                for j in range(np.uintp(j_high - j_low)):
+                    total += x[start + j]
+            number = win.kernel_height * win.kernel_width if include else (i_high - i_low) * (j_high - j_low)
+            y[(plane * win.rows + row) * win.columns + column] = total / number
+
+
+@kernel
+def avg_pairs(x: Array, start: int, width: int, y: Array, out: int, columns: int) -> None:
+    """Write a row of means of 2×2 windows."""
+    quarter, one = x.dtype.type(0.25), np.uintp(1)
+    for c in range(columns):
+        k = start + c + c
+        y[out + c] = quarter * (x[k] + x[k + one] + x[k + width] + x[k + width + one])
+
+
+@kernel
+def write_avg_plane(x: Array, plane: int, win: Window, include: bool, y: Array) -> None:
+    """Write the mean of each window of a plane, in the faster way."""
+    if not in_pairs(win):
+        avg_plane(x, plane, win, include, y)
+        return
+    height, width = np.uintp(win.height), np.uintp(win.width)
+    rows, columns = np.uintp(win.rows), np.uintp(win.columns)
+    for row in range(rows):
+        start, out = (np.uintp(plane) * height + row + row) * width, (np.uintp(plane) * rows + row) * columns
+        avg_pairs(x, start, width, y, out, columns)
 
 
 @kernel(parallel=True)
-def avg_pool_planes_grad(grad: Array, sizes: tuple[int, ...], include: bool, x_grad: Array) -> None:
-    """Spread G (planes, H', W') evenly over the windows in x_grad (planes, H, W)."""
-    kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x = sizes
-    for plane in numba.prange(grad.shape[0]):
-        for row in range(grad.shape[1]):
-            top = row * stride_y - pad_y
-            i_low, i_high = overlap(top, kernel_height, 1, x_grad.shape[1])
-            for column in range(grad.shape[2]):
-                left = column * stride_x - pad_x
-                j_low, j_high = overlap(left, kernel_width, 1, x_grad.shape[2])
-                count = kernel_height * kernel_width if include else (i_high - i_low) * (j_high - j_low)
-                share = grad[plane, row, column] / count
-                for i in range(i_low, i_high):
-                    for j in range(j_low, j_high):
-                        x_grad[plane, top + i, left + j] += share
+def avg_pool_planes(x: Array, count: int, win: Window, include: bool, threads: bool, y: Array) -> None:
+    """Write the mean of each window of so many planes."""
+    if threads:
+        for plane in numba.prange(count):
+            write_avg_plane(x, plane, win, include, y)
+    else:
+        for plane in range(count):
+            write_avg_plane(x, plane, win, include, y)
 
 
-def planes(x: Array) -> Array:
-    """Return x (N, C, H, W) as contiguous planes (N·C, H, W), without a copy where x is contiguous."""
-    return np.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], x.shape[2], x.shape[3])
+@kernel
+def avg_plane_grad(grad: Array, plane: int, win: Window, include: bool, x_grad: Array) -> None:
+    """Add G spread evenly over the windows to a plane of x_grad."""
+    for row in range(win.rows):
+        top = row * win.stride_y - win.pad_y
+        i_low, i_high = overlap(top, win.kernel_height, 1, win.height)
+        for column in range(win.columns):
+            left = column * win.stride_x - win.pad_x
+            j_low, j_high = overlap(left, win.kernel_width, 1, win.width)
+            number = win.kernel_height * win.kernel_width if include else (i_high - i_low) * (j_high - j_low)
+            share = grad[(plane * win.rows + row) * win.columns + column] / number
+            for i in range(i_low, i_high):
+                start = np.uintp((plane * win.height + top + i) * win.width + left + j_low)
+                for j in range(np.uintp(j_high - j_low)):
+                    x_grad[start + j] += share
 
 
-def flat_planes(x: Array) -> Array:
-    """Return x (N, C, H, W) as contiguous rows (N·C, H·W), without a copy where x is contiguous."""
-    return np.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], x.shape[2] * x.shape[3])
+@kernel
+def avg_pairs_grad(grad: Array, out: int, columns: int, x_grad: Array, start: int, width: int) -> None:
+    """Write a row of G spread evenly over 2×2 windows."""
+    quarter, one = grad.dtype.type(0.25), np.uintp(1)
+    for c in range(columns):
+        k, share = start + c + c, quarter * grad[out + c]
+        x_grad[k] = share
+        x_grad[k + one] = share
+        x_grad[k + width] = share
+        x_grad[k + width + one] = share
+
+
+@kernel
+def write_avg_plane_grad(grad: Array, plane: int, win: Window, include: bool, x_grad: Array) -> None:
+    """Write a plane of x_grad: G spread evenly over the windows, 0 where there is none."""
+    height, width = np.uintp(win.height), np.uintp(win.width)
+    rows, columns = np.uintp(win.rows), np.uintp(win.columns)
+    pairs = in_pairs(win)
+    if not pairs or height % np.uintp(2) or width % np.uintp(2):
+        for i in range(height * width):
+            x_grad[np.uintp(plane) * height * width + i] = 0
+    if not pairs:
+        avg_plane_grad(grad, plane, win, include, x_grad)
+        return
+    for row in range(rows):
+        start, out = (np.uintp(plane) * height + row + row) * width, (np.uintp(plane) * rows + row) * columns
+        avg_pairs_grad(grad, out, columns, x_grad, start, width)
+
+
+@kernel(parallel=True)
+def avg_pool_planes_grad(grad: Array, count: int, win: Window, include: bool, threads: bool, x_grad: Array) -> None:
+    """Write the gradient of so many planes."""
+    if threads:
+        for plane in numba.prange(count):
+            write_avg_plane_grad(grad, plane, win, include, x_grad)
+    else:
+        for plane in range(count):
+            write_avg_plane_grad(grad, plane, win, include, x_grad)
+
+
+def flat(x: Array) -> Array:
+    """Return x as one contiguous row, without a copy where x is contiguous."""
+    return np.ascontiguousarray(x).reshape(-1)
 
 
 def max_pool_forward(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> tuple[Array, Array]:
@@ -105,14 +269,22 @@ def max_pool_forward(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, d
     output = output_size((x.shape[2], x.shape[3]), kernel_size, stride, padding, dilation)
     y = np.empty((x.shape[0], x.shape[1], *output), x.dtype)
     argmax = np.empty(y.shape, np.int32)
-    max_pool_planes(planes(x), (*kernel_size, *stride, *padding, *dilation), planes(y), planes(argmax))
+    window = Window(x.shape[2], x.shape[3], *output, *kernel_size, *stride, *padding, *dilation)
+    threads = x.size >= PARALLEL
+    max_pool_planes(flat(x), x.shape[0] * x.shape[1], window, threads, y.reshape(-1), argmax.reshape(-1))
     return y, argmax
 
 
 def max_pool_backward(grad: Array, argmax: Array, input_shape: tuple[int, ...]) -> Array:
     """Return G added up at the places of the maxima."""
-    x_grad = np.zeros(input_shape, grad.dtype)
-    max_pool_planes_grad(flat_planes(grad), flat_planes(argmax), flat_planes(x_grad))
+    x_grad = np.empty(input_shape, grad.dtype)
+    count, places, size = (
+        input_shape[0] * input_shape[1],
+        grad.shape[2] * grad.shape[3],
+        input_shape[2] * input_shape[3],
+    )
+    threads = x_grad.size >= PARALLEL
+    max_pool_planes_grad(flat(grad), flat(argmax), count, places, size, threads, x_grad.reshape(-1))
     return x_grad
 
 
@@ -120,7 +292,9 @@ def avg_pool_forward(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, c
     """Return the mean of each window."""
     output = output_size((x.shape[2], x.shape[3]), kernel_size, stride, padding, (1, 1))
     y = np.empty((x.shape[0], x.shape[1], *output), x.dtype)
-    avg_pool_planes(planes(x), (*kernel_size, *stride, *padding), count_include_pad, planes(y))
+    window = Window(x.shape[2], x.shape[3], *output, *kernel_size, *stride, *padding, 1, 1)
+    threads = x.size >= PARALLEL
+    avg_pool_planes(flat(x), x.shape[0] * x.shape[1], window, count_include_pad, threads, y.reshape(-1))
     return y
 
 
@@ -128,6 +302,9 @@ def avg_pool_backward(
     grad: Array, input_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
 ) -> Array:
     """Return G spread evenly over each window."""
-    x_grad = np.zeros(input_shape, grad.dtype)
-    avg_pool_planes_grad(planes(grad), (*kernel_size, *stride, *padding), count_include_pad, planes(x_grad))
+    x_grad = np.empty(input_shape, grad.dtype)
+    images, channels, height, width = input_shape
+    window = Window(height, width, grad.shape[2], grad.shape[3], *kernel_size, *stride, *padding, 1, 1)
+    threads = x_grad.size >= PARALLEL
+    avg_pool_planes_grad(flat(grad), images * channels, window, count_include_pad, threads, x_grad.reshape(-1))
     return x_grad

@@ -1,0 +1,1 @@
+"""Functions of each element that are worth a kernel: the ReLU."""
