@@ -108,17 +108,44 @@ def test_the_relu_changes_nothing_above_0_to_the_bit(dtype: Any, shape: tuple[in
     assert same_bits(rectified.var, plain.var)
 
 
+SHARED = pytest.mark.parametrize("shape", [(6, 29, 5), (9, 150, 1), (70, 5, 1), (1, 1, 40)])
+
+
 @both_dtypes
 @with_and_without_relu
-@pytest.mark.parametrize("shape", [(6, 29, 5), (9, 150, 1), (70, 5, 1), (1, 1, 40)])
-def test_threads_change_no_bit(
-    monkeypatch: pytest.MonkeyPatch, dtype: Any, relu: bool, shape: tuple[int, int, int]
+@SHARED
+def test_on_threads_it_is_the_same_to_rounding(
+    monkeypatch: pytest.MonkeyPatch, dtype: Any, relu: bool, shape: tuple[int, ...]
 ) -> None:
+    """To rounding, because it is compiled twice, and each time sums may be ordered in another way."""
     rng = np.random.default_rng(2)
     inputs = [rng.standard_normal(s).astype(dtype) for s in (shape, shape[1], shape[1], shape)]
-    alone = everything(cpu, *inputs, relu)
+    gate = rng.standard_normal(shape).astype(dtype)
+    alone = everything(cpu, *inputs, relu, gate)
     monkeypatch.setattr(cpu, "PARALLEL", 0)
-    assert all(map(same_bits, everything(cpu, *inputs, relu), alone))
+    for one, other in zip(everything(cpu, *inputs, relu, gate), alone, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=TOLERANCE[dtype] * np.abs(other).max())
+
+
+@both_dtypes
+@SHARED
+@pytest.mark.parametrize("width", [1, 3, 17])
+def test_how_channels_are_shared_out_changes_no_bit(dtype: Any, shape: tuple[int, int, int], width: int) -> None:
+    """Neither is a channel at the end of a thread's share, where vectors are not full, treated in another way."""
+    rng = np.random.default_rng(3)
+    channels = shape[1]
+    x, gamma, beta, grad = (rng.standard_normal(s).astype(dtype) for s in (shape, channels, channels, shape))
+    wanted = everything(cpu, x, gamma, beta, grad, True)
+    mean, var, sums = np.zeros(channels), np.zeros(channels), np.zeros((2, channels))
+    factors, y, x_grad = np.zeros((4, channels), dtype), np.zeros(shape, dtype), np.zeros(shape, dtype)
+    for low in range(0, channels, width):
+        share = low, min(low + width, channels)
+        cpu.forward_channels(x, gamma, beta, EPS, True, True, *share, mean, var, factors, y)
+        cpu.backward_channels(grad, x, y, gamma, mean, var, EPS, True, True, *share, sums, factors, x_grad)
+    for name, ours in (("y", y), ("mean", mean), ("var", var), ("x_grad", x_grad)):
+        assert same_bits(ours, getattr(wanted, name)), name
+    assert same_bits(sums[1].astype(dtype), wanted.gamma_grad)
+    assert same_bits(sums[0].astype(dtype), wanted.beta_grad)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -5,9 +5,8 @@
         σ²[c] = Σ_n Σ_i (x[n, c, i] − μ[c])² / (N·L)
         for n, i: y[n, c, i] = γ[c]·(x[n, c, i] − μ[c]) / √(σ²[c] + ε) + β[c], and where a ReLU follows at least 0
 
-A task is a block of neighbouring channels: it goes through their values once for the sums, and again, while they are
-still in the cache, to write. A channel belongs to one task, so that the number of threads changes no bit. Sums are in
-float64.
+A thread takes neighbouring channels, and goes through their values once for the sums and once more to write. A channel
+belongs to one thread, so that their number changes no bit. Sums are in float64.
 
 A vector holds values of one channel, which lie in runs: N runs of L neighbours, or with L = 1 one run of N values that
 are C apart. Where that C is large, a vector holds one value of each channel instead.
@@ -33,17 +32,8 @@ from minadder.kernels.batchnorm.loops import (
     write_run_grad,
 )
 
-BLOCK = 128
-"""Neighbouring values of one image that a task takes, at least."""
-
 PARALLEL = 1 << 18
-"""From so many values on threads share the tasks: to wake them takes as long as a third of that work."""
-
-
-@kernel
-def task_channels(x: Array) -> int:
-    """Return how many channels a task takes."""
-    return max(1, BLOCK // max(1, x.shape[2])) if x.shape[2] > 1 or is_wide(x) else 1
+"""From so many values on threads share the channels: to wake them takes as long as a third of that work."""
 
 
 @kernel
@@ -83,14 +73,15 @@ def forward_channels(
     eps: float,
     training: bool,
     relu: bool,
-    low: int,
-    high: int,
+    first: int,
+    last: int,
     mean: Array,
     var: Array,
     factors: Array,
     y: Array,
 ) -> None:
-    """Write y of some channels, and in training their statistics."""
+    """Write y of channels from first to last, and in training their statistics."""
+    low, high = np.uintp(first), np.uintp(last)
     if training:
         write_statistics(x, low, high, mean, var)
     for c in range(low, high):
@@ -113,28 +104,24 @@ def forward_channels(
 
 
 @kernel(parallel=True)
-def forward_tasks(
+def forward_on_threads(
     x: Array,
     gamma: Array,
     beta: Array,
     eps: float,
     training: bool,
     relu: bool,
-    threads: bool,
+    width: int,
     mean: Array,
     var: Array,
     factors: Array,
     y: Array,
 ) -> None:
-    """Write y, and in training the statistics."""
-    channels, width = x.shape[1], task_channels(x)
-    if threads:
-        for task in numba.prange((channels + width - 1) // width):
-            first, last = np.uintp(task * width), np.uintp(min((task + 1) * width, channels))
-            forward_channels(x, gamma, beta, eps, training, relu, first, last, mean, var, factors, y)
-    else:
-        low, high = np.uintp(0), np.uintp(channels)
-        forward_channels(x, gamma, beta, eps, training, relu, low, high, mean, var, factors, y)
+    """Write y, and in training the statistics, of `width` channels on each thread."""
+    channels = x.shape[1]
+    for part in numba.prange((channels + width - 1) // width):
+        first, last = np.intp(part * width), np.intp(min((part + 1) * width, channels))
+        forward_channels(x, gamma, beta, eps, training, relu, first, last, mean, var, factors, y)
 
 
 @kernel
@@ -168,13 +155,14 @@ def backward_channels(
     eps: float,
     training: bool,
     relu: bool,
-    low: int,
-    high: int,
+    first: int,
+    last: int,
     sums: Array,
     factors: Array,
     x_grad: Array,
 ) -> None:
-    """Write the gradients of some channels: with respect to x, and into sums (2, C) to β and γ."""
+    """Write the gradients of channels from first to last: with respect to x, and into sums (2, C) to β and γ."""
+    low, high = np.uintp(first), np.uintp(last)
     write_sums(grad, x, y, mean, relu, low, high, sums)
     number = x.shape[0] * x.shape[2]
     for c in range(low, high):
@@ -213,7 +201,7 @@ def backward_channels(
 
 
 @kernel(parallel=True)
-def backward_tasks(
+def backward_on_threads(
     grad: Array,
     x: Array,
     y: Array,
@@ -223,20 +211,16 @@ def backward_tasks(
     eps: float,
     training: bool,
     relu: bool,
-    threads: bool,
+    width: int,
     sums: Array,
     factors: Array,
     x_grad: Array,
 ) -> None:
-    """Write the gradients: with respect to x, and into sums (2, C) to β and γ."""
-    channels, width = x.shape[1], task_channels(x)
-    if threads:
-        for task in numba.prange((channels + width - 1) // width):
-            first, last = np.uintp(task * width), np.uintp(min((task + 1) * width, channels))
-            backward_channels(grad, x, y, gamma, mean, var, eps, training, relu, first, last, sums, factors, x_grad)
-    else:
-        low, high = np.uintp(0), np.uintp(channels)
-        backward_channels(grad, x, y, gamma, mean, var, eps, training, relu, low, high, sums, factors, x_grad)
+    """Write the gradients of `width` channels on each thread: to x, and into sums (2, C) to β and γ."""
+    channels = x.shape[1]
+    for part in numba.prange((channels + width - 1) // width):
+        first, last = np.intp(part * width), np.intp(min((part + 1) * width, channels))
+        backward_channels(grad, x, y, gamma, mean, var, eps, training, relu, first, last, sums, factors, x_grad)
 
 
 @kernel
@@ -249,6 +233,12 @@ def update_running(
         running_var[c] += momentum * (var[c] * (count / (count - 1)) - running_var[c])
 
 
+def share(channels: int) -> int:
+    """Return how many channels each thread takes."""
+    threads: int = numba.get_num_threads()
+    return -(-channels // threads)
+
+
 def forward(
     x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float, training: bool, relu: bool
 ) -> Array:
@@ -256,7 +246,10 @@ def forward(
     x = np.ascontiguousarray(x)
     y, factors = np.empty(x.shape, x.dtype), np.empty((3, x.shape[1]), x.dtype)
     gamma, beta = np.ascontiguousarray(gamma), np.ascontiguousarray(beta)
-    forward_tasks(x, gamma, beta, eps, training, relu, x.size >= PARALLEL, mean, var, factors, y)
+    if x.size >= PARALLEL:
+        forward_on_threads(x, gamma, beta, eps, training, relu, share(x.shape[1]), mean, var, factors, y)
+    else:
+        forward_channels(x, gamma, beta, eps, training, relu, 0, x.shape[1], mean, var, factors, y)
     return y
 
 
@@ -281,8 +274,13 @@ def backward(
     grad, x, gamma = np.ascontiguousarray(grad), np.ascontiguousarray(x), np.ascontiguousarray(gamma)
     output = x if y is None else np.ascontiguousarray(y)
     x_grad, factors = np.empty(x.shape, x.dtype), np.empty((4, x.shape[1]), x.dtype)
-    sums, relu, threads = np.empty((2, x.shape[1])), y is not None, x.size >= PARALLEL
-    backward_tasks(grad, x, output, gamma, mean, var, eps, training, relu, threads, sums, factors, x_grad)
+    channels, relu = x.shape[1], y is not None
+    sums = np.empty((2, channels))
+    if x.size >= PARALLEL:
+        width = share(channels)
+        backward_on_threads(grad, x, output, gamma, mean, var, eps, training, relu, width, sums, factors, x_grad)
+    else:
+        backward_channels(grad, x, output, gamma, mean, var, eps, training, relu, 0, channels, sums, factors, x_grad)
     return x_grad, sums[1].astype(x.dtype), sums[0].astype(x.dtype)
 
 

@@ -19,35 +19,37 @@ CHUNK, PARALLEL = 1 << 15, 1 << 19
 
 
 @kernel
-def pass_chunk(values: Array, gate: Array, first: int, last: int, y: Array) -> None:
-    """Write values where the gate is above 0 or NaN, else 0."""
+def pass_elements(values: Array, gate: Array, first: int, last: int, y: Array) -> None:
+    """Write values where the gate is above 0 or NaN, else 0, from the first to the last element."""
     zero = values.dtype.type(0)
-    for i in range(first, last):
+    for i in range(np.uintp(first), np.uintp(last)):
         y[i] = zero if gate[i] <= zero else values[i]
 
 
 @kernel(parallel=True)
-def pass_where_positive(values: Array, gate: Array, threads: bool, y: Array) -> None:
-    """Write values where the gate is above 0 or NaN, else 0."""
+def pass_on_threads(values: Array, gate: Array, y: Array) -> None:
+    """Do the same for all elements on all threads."""
     size = values.shape[0]
-    if threads:
-        for chunk in numba.prange((size + CHUNK - 1) // CHUNK):
-            pass_chunk(values, gate, np.uintp(chunk * CHUNK), np.uintp(min((chunk + 1) * CHUNK, size)), y)
+    for chunk in numba.prange((size + CHUNK - 1) // CHUNK):
+        pass_elements(values, gate, np.intp(chunk * CHUNK), np.intp(min((chunk + 1) * CHUNK, size)), y)
+
+
+def pass_where_positive(values: Array, gate: Array) -> Array:
+    """Return values where the gate is above 0 or NaN, else 0."""
+    y = np.empty(gate.shape, gate.dtype)
+    rows = np.ascontiguousarray(values).reshape(-1), np.ascontiguousarray(gate).reshape(-1)
+    if gate.size >= PARALLEL:
+        pass_on_threads(*rows, y.reshape(-1))
     else:
-        pass_chunk(values, gate, np.uintp(0), np.uintp(size), y)
+        pass_elements(*rows, 0, gate.size, y.reshape(-1))
+    return y
 
 
 def relu_forward(x: Array) -> Array:
     """Return max(x, 0); NaN stays NaN."""
-    y = np.empty(x.shape, x.dtype)
-    values = np.ascontiguousarray(x).reshape(-1)
-    pass_where_positive(values, values, x.size >= PARALLEL, y.reshape(-1))
-    return y
+    return pass_where_positive(x, x)
 
 
 def relu_backward(grad: Array, y: Array) -> Array:
     """Return G, but 0 where the output y is 0. Where y is NaN G passes."""
-    x_grad = np.empty(y.shape, y.dtype)
-    values, gate = np.ascontiguousarray(grad).reshape(-1), np.ascontiguousarray(y).reshape(-1)
-    pass_where_positive(values, gate, y.size >= PARALLEL, x_grad.reshape(-1))
-    return x_grad
+    return pass_where_positive(grad, y)

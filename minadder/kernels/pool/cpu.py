@@ -104,51 +104,43 @@ def max_pairs(x: Array, start: int, place: int, width: int, y: Array, argmax: Ar
 
 
 @kernel
-def write_max_plane(x: Array, plane: int, win: Window, y: Array, argmax: Array) -> None:
-    """Write the maximum of each window of a plane, and its place, in the faster way."""
-    if not in_pairs(win):
-        max_plane(x, plane, win, y, argmax)
-        return
+def max_planes(x: Array, first: int, last: int, win: Window, y: Array, argmax: Array) -> None:
+    """Write the maximum of each window of planes from first to last, and its place."""
     height, width = np.uintp(win.height), np.uintp(win.width)
     rows, columns = np.uintp(win.rows), np.uintp(win.columns)
-    for row in range(rows):
-        place = (row + row) * width
-        start, out = np.uintp(plane) * height * width + place, (np.uintp(plane) * rows + row) * columns
-        max_pairs(x, start, place, width, y, argmax, out, columns)
+    for plane in range(first, last):
+        if in_pairs(win):
+            for row in range(rows):
+                place = (row + row) * width
+                start, out = np.uintp(plane) * height * width + place, (np.uintp(plane) * rows + row) * columns
+                max_pairs(x, start, place, width, y, argmax, out, columns)
+        else:
+            max_plane(x, plane, win, y, argmax)
 
 
 @kernel(parallel=True)
-def max_pool_planes(x: Array, count: int, win: Window, threads: bool, y: Array, argmax: Array) -> None:
-    """Write the maximum of each window of so many planes, and its place."""
-    if threads:
-        for plane in numba.prange(count):
-            write_max_plane(x, plane, win, y, argmax)
-    else:
-        for plane in range(count):
-            write_max_plane(x, plane, win, y, argmax)
+def max_planes_on_threads(x: Array, count: int, win: Window, y: Array, argmax: Array) -> None:
+    """Do the same for all planes on all threads."""
+    for plane in numba.prange(count):
+        max_planes(x, np.intp(plane), np.intp(plane + 1), win, y, argmax)
 
 
 @kernel
-def max_plane_grad(grad: Array, argmax: Array, plane: int, places: int, size: int, x_grad: Array) -> None:
-    """Write a plane of x_grad: G added up at the places of the maxima, 0 elsewhere."""
-    start, out = np.uintp(plane * size), np.uintp(plane * places)
-    for i in range(np.uintp(size)):
-        x_grad[start + i] = 0
-    for i in range(np.uintp(places)):
-        x_grad[start + np.uintp(argmax[out + i])] += grad[out + i]
+def max_planes_grad(grad: Array, argmax: Array, first: int, last: int, places: int, size: int, x_grad: Array) -> None:
+    """Write planes of x_grad, `size` cells each: G of `places` windows each, added up where the maxima are, else 0."""
+    for plane in range(first, last):
+        start, out = np.uintp(plane * size), np.uintp(plane * places)
+        for i in range(np.uintp(size)):
+            x_grad[start + i] = 0
+        for i in range(np.uintp(places)):
+            x_grad[start + np.uintp(argmax[out + i])] += grad[out + i]
 
 
 @kernel(parallel=True)
-def max_pool_planes_grad(
-    grad: Array, argmax: Array, count: int, places: int, size: int, threads: bool, x_grad: Array
-) -> None:
-    """Write the gradient of so many planes of `size` cells, with so many windows each."""
-    if threads:
-        for plane in numba.prange(count):
-            max_plane_grad(grad, argmax, plane, places, size, x_grad)
-    else:
-        for plane in range(count):
-            max_plane_grad(grad, argmax, plane, places, size, x_grad)
+def max_planes_grad_on_threads(grad: Array, argmax: Array, count: int, places: int, size: int, x_grad: Array) -> None:
+    """Do the same for all planes on all threads."""
+    for plane in numba.prange(count):
+        max_planes_grad(grad, argmax, np.intp(plane), np.intp(plane + 1), places, size, x_grad)
 
 
 @kernel
@@ -179,27 +171,24 @@ def avg_pairs(x: Array, start: int, width: int, y: Array, out: int, columns: int
 
 
 @kernel
-def write_avg_plane(x: Array, plane: int, win: Window, include: bool, y: Array) -> None:
-    """Write the mean of each window of a plane, in the faster way."""
-    if not in_pairs(win):
-        avg_plane(x, plane, win, include, y)
-        return
+def avg_planes(x: Array, first: int, last: int, win: Window, include: bool, y: Array) -> None:
+    """Write the mean of each window of planes from first to last."""
     height, width = np.uintp(win.height), np.uintp(win.width)
     rows, columns = np.uintp(win.rows), np.uintp(win.columns)
-    for row in range(rows):
-        start, out = (np.uintp(plane) * height + row + row) * width, (np.uintp(plane) * rows + row) * columns
-        avg_pairs(x, start, width, y, out, columns)
+    for plane in range(first, last):
+        if in_pairs(win):
+            for row in range(rows):
+                start, out = (np.uintp(plane) * height + row + row) * width, (np.uintp(plane) * rows + row) * columns
+                avg_pairs(x, start, width, y, out, columns)
+        else:
+            avg_plane(x, plane, win, include, y)
 
 
 @kernel(parallel=True)
-def avg_pool_planes(x: Array, count: int, win: Window, include: bool, threads: bool, y: Array) -> None:
-    """Write the mean of each window of so many planes."""
-    if threads:
-        for plane in numba.prange(count):
-            write_avg_plane(x, plane, win, include, y)
-    else:
-        for plane in range(count):
-            write_avg_plane(x, plane, win, include, y)
+def avg_planes_on_threads(x: Array, count: int, win: Window, include: bool, y: Array) -> None:
+    """Do the same for all planes on all threads."""
+    for plane in numba.prange(count):
+        avg_planes(x, np.intp(plane), np.intp(plane + 1), win, include, y)
 
 
 @kernel
@@ -232,31 +221,27 @@ def avg_pairs_grad(grad: Array, out: int, columns: int, x_grad: Array, start: in
 
 
 @kernel
-def write_avg_plane_grad(grad: Array, plane: int, win: Window, include: bool, x_grad: Array) -> None:
-    """Write a plane of x_grad: G spread evenly over the windows, 0 where there is none."""
+def avg_planes_grad(grad: Array, first: int, last: int, win: Window, include: bool, x_grad: Array) -> None:
+    """Write planes of x_grad from first to last: G spread evenly over the windows, 0 where there is none."""
     height, width = np.uintp(win.height), np.uintp(win.width)
     rows, columns = np.uintp(win.rows), np.uintp(win.columns)
-    pairs = in_pairs(win)
-    if not pairs or height % np.uintp(2) or width % np.uintp(2):
-        for i in range(height * width):
-            x_grad[np.uintp(plane) * height * width + i] = 0
-    if not pairs:
-        avg_plane_grad(grad, plane, win, include, x_grad)
-        return
-    for row in range(rows):
-        start, out = (np.uintp(plane) * height + row + row) * width, (np.uintp(plane) * rows + row) * columns
-        avg_pairs_grad(grad, out, columns, x_grad, start, width)
+    for plane in range(first, last):
+        if not in_pairs(win) or height % np.uintp(2) or width % np.uintp(2):
+            for i in range(height * width):
+                x_grad[np.uintp(plane) * height * width + i] = 0
+        if in_pairs(win):
+            for row in range(rows):
+                start, out = (np.uintp(plane) * height + row + row) * width, (np.uintp(plane) * rows + row) * columns
+                avg_pairs_grad(grad, out, columns, x_grad, start, width)
+        else:
+            avg_plane_grad(grad, plane, win, include, x_grad)
 
 
 @kernel(parallel=True)
-def avg_pool_planes_grad(grad: Array, count: int, win: Window, include: bool, threads: bool, x_grad: Array) -> None:
-    """Write the gradient of so many planes."""
-    if threads:
-        for plane in numba.prange(count):
-            write_avg_plane_grad(grad, plane, win, include, x_grad)
-    else:
-        for plane in range(count):
-            write_avg_plane_grad(grad, plane, win, include, x_grad)
+def avg_planes_grad_on_threads(grad: Array, count: int, win: Window, include: bool, x_grad: Array) -> None:
+    """Do the same for all planes on all threads."""
+    for plane in numba.prange(count):
+        avg_planes_grad(grad, np.intp(plane), np.intp(plane + 1), win, include, x_grad)
 
 
 def flat(x: Array) -> Array:
@@ -270,8 +255,11 @@ def max_pool_forward(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, d
     y = np.empty((x.shape[0], x.shape[1], *output), x.dtype)
     argmax = np.empty(y.shape, np.int32)
     window = Window(x.shape[2], x.shape[3], *output, *kernel_size, *stride, *padding, *dilation)
-    threads = x.size >= PARALLEL
-    max_pool_planes(flat(x), x.shape[0] * x.shape[1], window, threads, y.reshape(-1), argmax.reshape(-1))
+    count, results = x.shape[0] * x.shape[1], (y.reshape(-1), argmax.reshape(-1))
+    if x.size >= PARALLEL:
+        max_planes_on_threads(flat(x), count, window, *results)
+    else:
+        max_planes(flat(x), 0, count, window, *results)
     return y, argmax
 
 
@@ -283,8 +271,10 @@ def max_pool_backward(grad: Array, argmax: Array, input_shape: tuple[int, ...]) 
         grad.shape[2] * grad.shape[3],
         input_shape[2] * input_shape[3],
     )
-    threads = x_grad.size >= PARALLEL
-    max_pool_planes_grad(flat(grad), flat(argmax), count, places, size, threads, x_grad.reshape(-1))
+    if x_grad.size >= PARALLEL:
+        max_planes_grad_on_threads(flat(grad), flat(argmax), count, places, size, x_grad.reshape(-1))
+    else:
+        max_planes_grad(flat(grad), flat(argmax), 0, count, places, size, x_grad.reshape(-1))
     return x_grad
 
 
@@ -293,8 +283,11 @@ def avg_pool_forward(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, c
     output = output_size((x.shape[2], x.shape[3]), kernel_size, stride, padding, (1, 1))
     y = np.empty((x.shape[0], x.shape[1], *output), x.dtype)
     window = Window(x.shape[2], x.shape[3], *output, *kernel_size, *stride, *padding, 1, 1)
-    threads = x.size >= PARALLEL
-    avg_pool_planes(flat(x), x.shape[0] * x.shape[1], window, count_include_pad, threads, y.reshape(-1))
+    count = x.shape[0] * x.shape[1]
+    if x.size >= PARALLEL:
+        avg_planes_on_threads(flat(x), count, window, count_include_pad, y.reshape(-1))
+    else:
+        avg_planes(flat(x), 0, count, window, count_include_pad, y.reshape(-1))
     return y
 
 
@@ -305,6 +298,8 @@ def avg_pool_backward(
     x_grad = np.empty(input_shape, grad.dtype)
     images, channels, height, width = input_shape
     window = Window(height, width, grad.shape[2], grad.shape[3], *kernel_size, *stride, *padding, 1, 1)
-    threads = x_grad.size >= PARALLEL
-    avg_pool_planes_grad(flat(grad), images * channels, window, count_include_pad, threads, x_grad.reshape(-1))
+    if x_grad.size >= PARALLEL:
+        avg_planes_grad_on_threads(flat(grad), images * channels, window, count_include_pad, x_grad.reshape(-1))
+    else:
+        avg_planes_grad(flat(grad), 0, images * channels, window, count_include_pad, x_grad.reshape(-1))
     return x_grad
