@@ -9,7 +9,7 @@
 (1, 2)
 """
 
-from minadder import callbacks, data, models, nn, ops, optim
+from minadder import callbacks, data, memory, models, nn, ops, optim
 from minadder.autograd import Function, is_grad_enabled, no_grad
 from minadder.checkpoint import load, save
 from minadder.gradcheck import GradcheckError, gradcheck
@@ -18,6 +18,8 @@ from minadder.tensor import Tensor, tensor
 from minadder.training import evaluate, fit
 
 __version__ = "0.1.0"
+
+memory.keep_freed()
 
 __all__ = [
     "Function",

@@ -12,6 +12,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator
+from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -124,33 +125,46 @@ class Function:
     @classmethod
     def apply(cls, *inputs: Tensor, **options: Any) -> Tensor:
         """Run the operation on tensors and record it in the graph, unless nobody will ask for a gradient."""
-        for value in inputs:
-            if not hasattr(value, "_node"):
-                raise TypeError(f"{cls.name()} needs tensors, not {type(value).__name__}: use ma.tensor(...)")
+        try:
+            arrays = [tensor._array for tensor in inputs]
+        except AttributeError:
+            wrong = next(value for value in inputs if not hasattr(value, "_array"))
+            raise TypeError(f"{cls.name()} needs tensors, not {type(wrong).__name__}: use ma.tensor(...)") from None
         node = cls()
         node._index = next(_creation)
-        node.needs_input_grad = tuple(_mode.enabled and tensor.requires_grad for tensor in inputs)
-        array = np.asarray(node.forward(*(tensor._array for tensor in inputs), **options))
+        recording = _mode.enabled
+        node.needs_input_grad = needed = tuple([recording and tensor.requires_grad for tensor in inputs])
+        array = np.asarray(node.forward(*arrays, **options))
         if array.dtype.char not in "fd":
             raise TypeError(f"{cls.name()}.forward must return floats, not data of dtype {array.dtype}")
         output = type(inputs[0])._wrap(array)
-        memory = owner(array)
-        output._version = next((t._version for t in inputs if owner(t._array) is memory), output._version)
-        if any(node.needs_input_grad):
-            node._record(inputs, output)
+        memories = [id(owner(own)) for own in (*arrays, array)]
+        if memories[-1] in memories[:-1]:  # a view of an input, or the input itself, changes whenever that does
+            output._version = inputs[memories.index(memories[-1])]._version
+        if True in needed:
+            node._record(inputs, output, memories)
         return output
 
-    def _record(self, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def _record(self, inputs: tuple[Tensor, ...], output: Tensor, memories: list[int]) -> None:
+        """Remember where the inputs came from, and how often the tensors were changed whose memory was saved.
+
+        `memories` tells which block of memory each input and the output lie in. Lists are built here where generators
+        would read better, since this runs for every operation and they take half the time.
+        """
         self._parents = tuple(
-            (tensor._node or tensor) if needed else None
-            for tensor, needed in zip(inputs, self.needs_input_grad, strict=True)
+            [
+                (tensor._node or tensor) if needed else None
+                for tensor, needed in zip(inputs, self.needs_input_grad, strict=True)
+            ]
         )
-        self._input_like = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+        self._input_like = tuple([(tensor._array.shape, tensor._array.dtype) for tensor in inputs])
         saved = {id(owner(array)) for array in self.saved}
         self._versions = tuple(
-            (tensor._version, tensor._version.count, tensor.shape)
-            for tensor in (*inputs, output)
-            if id(owner(tensor._array)) in saved
+            [
+                (tensor._version, tensor._version.count, tensor._array.shape)
+                for tensor, memory in zip((*inputs, output), memories, strict=True)
+                if memory in saved
+            ]
         )
         output._node = self
         output.requires_grad = True
@@ -174,14 +188,14 @@ class Function:
                 f"{self.name()}.backward returned {len(gradients)} gradient(s) for {len(self._input_like)} input(s)"
             )
         for gradient, (shape, dtype), needed in zip(gradients, self._input_like, self.needs_input_grad, strict=True):
-            fits = isinstance(gradient, (np.ndarray, np.generic)) and (gradient.shape, gradient.dtype) == (shape, dtype)
-            if needed and not fits:
-                got = type(gradient).__name__
-                if isinstance(gradient, np.ndarray):
-                    got = f"shape {gradient.shape}, dtype {gradient.dtype}"
-                raise RuntimeError(
-                    f"{self.name()}.backward returned {got} for an input of shape {shape}, dtype {dtype}"
-                )
+            if not needed:
+                continue
+            got = type(gradient).__name__
+            if isinstance(gradient, (np.ndarray, np.generic)):
+                if gradient.shape == shape and gradient.dtype == dtype:
+                    continue
+                got = f"shape {gradient.shape}, dtype {gradient.dtype}"
+            raise RuntimeError(f"{self.name()}.backward returned {got} for an input of shape {shape}, dtype {dtype}")
         return gradients
 
     def _release(self) -> None:
@@ -235,7 +249,7 @@ def backward(root: Function, grad: Array, retain_graph: bool = False) -> None:
     RuntimeError
         When the graph was already freed, or when a saved tensor was changed in place.
     """
-    order = sorted(reachable(root), key=lambda node: node._index, reverse=True)
+    order = sorted(reachable(root), key=attrgetter("_index"), reverse=True)
     if any(node._released for node in order):
         raise RuntimeError(
             "backward was already called on this graph, and what it needs has been freed. Run the forward pass again, "

@@ -14,7 +14,7 @@ import numpy as np
 from minadder.autograd import Array, no_grad
 from minadder.data import Dataset, Loader
 from minadder.diagnosis import finite, first_non_finite, warn_without_batchnorm
-from minadder.nn import BCEWithLogitsLoss, CrossEntropyLoss, Module
+from minadder.nn import BCEWithLogitsLoss, CrossEntropyLoss, Module, Parameter
 from minadder.nn.batchnorm import BatchNorm
 from minadder.optim.optimizer import Optimizer
 from minadder.optim.schedules import Schedule
@@ -220,13 +220,12 @@ def train_step(run: Run, inputs: Array, labels: Array, loss: Module) -> tuple[fl
 
 def check_state(run: Run) -> None:
     """Raise RuntimeError when the last step broke the net, which no training loss of this epoch has shown."""
-    statistics = (
-        (f"{path}.{name}", array)
-        for path, module in run.net.named_modules()
-        if isinstance(module, BatchNorm)
-        for name, array in module.named_buffers()
-    )
-    broken = [path for path, value in (*run.net.named_parameters(), *statistics) if not finite(value)]
+    broken = []
+    for path, module in run.net.named_modules():
+        values: dict[str, Any] = {name: value for name, value in vars(module).items() if isinstance(value, Parameter)}
+        if isinstance(module, BatchNorm):
+            values.update(running_mean=module.running_mean, running_var=module.running_var)
+        broken += [f"{path}.{name}" if path else name for name, value in values.items() if not finite(value)]
     if broken:
         raise RuntimeError(
             f"after epoch {run.epoch + 1}, {', '.join(broken)} of the net hold NaN or Inf. Try a lower learning rate, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -102,6 +103,35 @@ def test_a_long_chain_goes_forward_back_and_away_without_recursion(length):
     for _ in range(length):
         b = b + a
     del b  # a chain that was never gone back over must also be freed without recursion
+
+
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_backward_holds_one_gradient_and_frees_what_it_has_passed(length):
+    saved, gradients, seen = [], [], []
+
+    class Triple(ma.Function):
+        def forward(self, x, w):
+            own = 3 * x
+            saved.append(weakref.ref(own))
+            self.saved = own, w
+            return own + w
+
+        def backward(self, grad):
+            seen.append([sum(reference() is not None for reference in made) for made in (saved, gradients)])
+            for_x, for_w = 3 * grad, grad.copy()
+            gradients.extend(map(weakref.ref, (for_x, for_w)))
+            return for_x, for_w
+
+    a, w = leaf([1.0, 2.0]), leaf([0.0, 0.0])
+    b = a
+    for _ in range(length):
+        b = Triple.apply(b, w)
+    b.sum().backward()
+    assert a.grad.tolist() == [3.0**length, 3.0**length]
+    assert [kept for kept, _ in seen] == list(range(length, 0, -1))
+    # The last gradient given out, that of w, is held until the next one is.
+    assert [given for _, given in seen] == [0] + [2] * (length - 1)
+    assert not any(reference() is not None for reference in (*saved, *gradients))
 
 
 def test_a_second_backward_is_an_error_unless_the_graph_is_kept():
@@ -307,3 +337,10 @@ def test_a_computed_tensor_is_not_copied_with_its_graph():
     twin = copy.deepcopy(a)
     (twin * 3).backward()
     assert (twin.grad.item(), a.grad) == (3, None)
+
+
+def test_flatten_of_a_single_axis_is_the_tensor_itself():
+    a = leaf([[1.0, 2.0], [3.0, 4.0]])
+    assert a.flatten(1) is a
+    assert a.flatten(0, -2) is a
+    assert a.flatten().shape == (4,)

@@ -266,3 +266,24 @@ def test_the_own_step_of_a_learner_works() -> None:
         w -= 0.25 * w.grad
     assert w.tolist() == [0.5, 1.0]
     assert w.requires_grad
+
+
+def test_a_view_of_the_second_input_changes_with_it() -> None:
+    class Second(ma.Function):
+        def forward(self, one: Array, other: Array) -> Array:
+            self.shape = other.shape
+            return other.reshape(-1)
+
+        def backward(self, grad: Array) -> tuple[None, Array]:
+            return None, grad.reshape(self.shape)
+
+    one, other = ma.tensor([1.0]), ma.tensor([[1.0, 2.0]], requires_grad=True)
+    view = Second.apply(one, other)
+    squares = view * view
+    with ma.no_grad():
+        one += 1.0
+    squares.backward(np.ones(2, np.float32), retain_graph=True)
+    with ma.no_grad():
+        other += 1.0
+    with pytest.raises(RuntimeError, match="changed in place 1 time"):
+        squares.backward(np.ones(2, np.float32))

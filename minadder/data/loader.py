@@ -83,8 +83,8 @@ class Loader:
             order = np.random.default_rng([self.seed, epoch]).permutation(order)
         for index in range(len(self)):
             members = order[index * self.batch_size : (index + 1) * self.batch_size]
-            # Indexing by an array copies, so that no batch shares memory with the data set.
-            inputs, labels = self.dataset.inputs[members], self.dataset.labels[members]
+            # take copies, so that no batch shares memory with the data set; it copies small rows faster than [members].
+            inputs, labels = self.dataset.inputs.take(members, axis=0), self.dataset.labels.take(members)
             if self.transform is not None:
                 # From 1, because a trailing 0 does not count in a seed: [s, e, 0] would be the order's [s, e].
                 rng = np.random.default_rng([self.seed, epoch, 1 + index])

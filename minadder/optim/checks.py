@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from numbers import Real
 from typing import Any
 
@@ -27,10 +28,17 @@ def number(value: Any, name: str, interval: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number in {interval}, got {value!r} of type {type(value).__name__}")
-    low, high = (float(end) for end in interval[1:-1].split(","))
+    low, high = ends(interval)
     result = float(value)
     above = result >= low if interval[0] == "[" else result > low
     below = result <= high if interval[-1] == "]" else result < high
     if not (above and below):
         raise ValueError(f"{name} must be a number in {interval}, got {value}")
     return result
+
+
+@cache
+def ends(interval: str) -> tuple[float, float]:
+    """Return the ends of an interval such as "[0, inf)"; each step of an optimiser asks for several."""
+    low, high = interval[1:-1].split(",")
+    return float(low), float(high)
