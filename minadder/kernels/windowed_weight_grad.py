@@ -77,7 +77,7 @@ def weight_grad_task(
         weight_grad_tile(
             u,
             offsets,
-            channels * geo.kernel_height * geo.kernel_width,
+            geo.block * geo.kernel_height * geo.kernel_width,  # where the last block is smaller, zeros behind it
             wb,
             g,
             filters,

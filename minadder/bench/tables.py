@@ -1,0 +1,249 @@
+"""The tables that the benchmark prints, each within 120 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minadder.bench import steps
+from minadder.bench.layers import Measured
+from minadder.bench.memory import MEGABYTE
+from minadder.bench.results import Results
+from minadder.bench.scaling import CASES, efficiency
+from minadder.bench.timing import Effort
+
+WIDTH = 120
+NAME = 24
+MISSING = "–"
+
+Cell = float | str | None
+
+
+def number(value: Cell, digits: int = 1) -> str:
+    """Return a number with some digits behind the point, fewer for large ones; a dash for None.
+
+    Examples
+    --------
+    >>> from minadder.bench.tables import number
+    >>> number(1.25, 2), number(1234.5), number(None), number("text")
+    ('1.25', '1234', '–', 'text')
+    """
+    if value is None:
+        return MISSING
+    if isinstance(value, str):
+        return value
+    return f"{value:.{digits if abs(value) < 1000 else 0}f}"
+
+
+def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a title and a table, the first column to the left, the others to the right, each as wide as it needs.
+
+    Raises
+    ------
+    ValueError
+        When it would be wider than 120 columns.
+    """
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    lines = [
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
+        for line in (headers, *rows)
+    ]
+    widest = max(map(len, [title, *lines]))
+    if widest > WIDTH:
+        raise ValueError(f"the table {title!r} is {widest} columns wide, more than {WIDTH}")
+    return ["", title, lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
+def speeds(results: Results, title: str, cases: dict[str, str]) -> list[str]:
+    """Return a table of milliseconds, G elements a second and percent of the roof, by layer and case."""
+    cells = [(7, "ms"), (6, "G/s"), (4, "%")]
+    width = sum(size for size, _ in cells)
+    lines = [
+        "",
+        title,
+        " " * NAME + "".join(name.rjust(width) for name in cases.values()),
+        "layer".ljust(NAME) + "".join(text.rjust(size) for _ in cases for size, text in cells),
+    ]
+    lines.append("-" * len(lines[-1]))
+    for measured in results.layers:
+        line = measured.layer.title.ljust(NAME)
+        for case in cases:
+            seconds = measured.time(case)
+            values = (
+                number(None if seconds is None else 1e3 * seconds, 3 if seconds and seconds < 0.1 else 1),
+                number(results.speed(measured, case)),
+                number(results.percent(measured, case), 0),
+            )
+            line += "".join(value.rjust(size) for value, (size, _) in zip(values, cells, strict=True))
+        lines.append(line)
+    return lines
+
+
+def layer_tables(results: Results) -> list[str]:
+    """Return the machine's rates and all tables of layers."""
+    rates = [f"{name} {rate / 1e9:.0f} G/s" for name, rate in results.rates.items()]
+    rates += [f"memory {results.bandwidth:.0f} GB/s"] if results.bandwidth else []
+    return [
+        "",
+        f"This machine's rates with {results.facts['threads']} threads:",
+        *wrapped(rates),
+        *speeds(
+            results,
+            "Adder layers: ms, G elements/s, % of the mix's peak (filter gradient: of the matrix product's rate)",
+            {
+                "adder forward": "forward",
+                "adder input gradient": "HardTanh dX",
+                "adder filter gradient": "full-prec. dF",
+                "adder sign filter gradient": "sign dF",
+                "adder forward+backward": "fwd+bwd, graph",
+            },
+        ),
+        *speeds(
+            results,
+            "Convolutions, their CNN twins: ms, G products/s, % of the products' peak",
+            {
+                "conv forward": "forward",
+                "conv backward": "backward",
+                "conv forward+backward": "fwd+bwd, graph",
+                "torch conv forward": "torch forward",
+                "torch conv forward+backward": "torch fwd+bwd",
+            },
+        ),
+        *ratios(results),
+    ]
+
+
+def ratios(results: Results) -> list[str]:
+    """Return a table of PyTorch's times over ours, and what was left out or scaled."""
+    rows = []
+    for measured in results.layers:
+        conv = measured.ratio("torch conv forward", "conv forward")
+        rows.append(
+            [
+                measured.layer.title,
+                number(measured.ratio("broadcast forward", "adder forward")),
+                number(measured.ratio("broadcast forward+backward", "adder forward+backward")),
+                number(measured.ratio("cdist forward", "adder forward")),
+                number(measured.ratio("compiled forward", "adder forward")),
+                number(measured.ratio("compiled forward+backward", "adder forward+backward")),
+                number(measured.ratio("adder forward+backward", "torch conv forward+backward"), 2),
+                number(None if conv is None else 100 * conv, 0),
+                number(measured.ratio("conv forward+backward", "torch conv forward+backward"), 2),
+            ]
+        )
+    headers = ["layer", "bcast f", "bcast f+b", "cdist f", "compile f", "compile f+b"]
+    lines = table(
+        "PyTorch's time over the adder layer's: broadcast expression, cdist, torch.compile (f: forward, b: backward);",
+        [*headers, "adder/conv f+b", "conv f %", "conv/conv f+b"],
+        rows,
+    )
+    legend = "our adder's time over torch's conv; speed of our conv in % of torch's; our conv's time over torch's"
+    lines.insert(2, legend)
+    return [*lines, *left_out(results.layers)]
+
+
+def left_out(layers: Sequence[Measured]) -> list[str]:
+    """Return lines on what was not measured, and on what was measured on a part of the batch."""
+    reasons: dict[str, dict[str, None]] = {}
+    for measured in layers:
+        for case, reason in measured.skipped.items():
+            reasons.setdefault(reason, {})[case] = None
+    lines = []
+    for reason, cases in reasons.items():
+        lines += wrapped([f"not measured ({reason}): {next(iter(cases))}", *list(cases)[1:]])
+    scaled = [
+        f"{measured.layer.title} ×{max(measured.factors.values()):.3g}"
+        for measured in layers
+        if max(measured.factors.values(), default=1) > 1
+    ]
+    if scaled:
+        lines += wrapped(
+            ["broadcast measured on a part of the batch and its time scaled up: " + scaled[0], *scaled[1:]]
+        )
+    return lines
+
+
+def wrapped(words: Sequence[str]) -> list[str]:
+    """Return words joined by commas, in lines that fit."""
+    lines = [""]
+    for word in words:
+        if len(lines[-1]) + len(word) + 4 > WIDTH:
+            lines.append("")
+        lines[-1] += f"{', ' if lines[-1] else '  '}{word}"
+    return lines
+
+
+def steps_table(results: Results) -> list[str]:
+    """Return a table of training steps and epochs."""
+    rows = []
+    for found in results.steps:
+        times = [found.step(kind) for kind in (steps.ADDER, steps.CONV, steps.TORCH)]
+        epochs = [found.epoch(kind) for kind in (steps.ADDER, steps.CONV, steps.TORCH)]
+        ratio = None if epochs[0] is None or epochs[2] is None else epochs[0] / epochs[2]
+        rows.append(
+            [
+                f"{found.network}, batch {found.batch}",
+                *(number(None if seconds is None else 1e3 * seconds, 2) for seconds in times),
+                *(number(seconds, 2) for seconds in epochs),
+                number(found.mean_epoch(steps.ADDER), 2),
+                number(ratio, 2),
+            ]
+        )
+    headers = ["network", "adder ms", "conv ms", "torch conv ms", "adder s", "conv s", "torch conv s", "adder mean s"]
+    what = ", ".join(sorted({f"{found.data} data" for found in results.steps}))
+    efforts = ", ".join(sorted({turns(found.effort) for found in results.steps}))
+    title = f"Training steps (ms) and epochs of 60,000 images extrapolated from them (s); {what}; best of {efforts}"
+    return table(title, [*headers, "adder/torch"], rows)
+
+
+def turns(effort: Effort) -> str:
+    """Return in words how steps were measured."""
+    return f"{effort.rounds} turns of {effort.runs} steps"
+
+
+def toy_lines(results: Results) -> list[str]:
+    """Return the toy experiment in a line."""
+    if results.toy is None:
+        return []
+    toy = results.toy
+    return [
+        "",
+        f"Toy experiment, two adder layers on the unit ball, {steps.TOY_POINTS} points, {toy.iterations} iterations: "
+        f"{toy.seconds:.2f} s",
+        f"(at the speed of the best of {len(toy.parts)} parts {toy.best:.2f} s); accuracy {100 * toy.accuracy:.1f} %",
+    ]
+
+
+def memory_table(results: Results) -> list[str]:
+    """Return a table of the memory that steps take."""
+    twins = {(m.network, m.batch): m.growth for m in results.memory if m.kind == steps.TORCH}
+    rows = [
+        [
+            f"{steps.NETWORKS[m.network].title}, batch {m.batch}, {m.kind}",
+            number(m.growth / MEGABYTE),
+            number(m.peak / MEGABYTE),
+            number(m.growth / twins[m.network, m.batch] if (m.network, m.batch) in twins else None, 2),
+        ]
+        for m in results.memory
+    ]
+    methods = ", ".join(sorted({m.method for m in results.memory}))
+    title = f"Memory that training steps add at their peak ({methods}), each in a process of its own"
+    return table(title, ["network", "steps MB", "process MB", "over torch conv"], rows)
+
+
+def scaling_table(results: Results) -> list[str]:
+    """Return a table of speed by batch, channels and threads."""
+    most = max(found.threads for found in results.scaling)
+    rows = []
+    for one in (found for found in results.scaling if found.threads == 1):
+        n, channels = one.layer.x_shape[:2]
+        many = next(f for f in results.scaling if (f.varied, f.layer, f.threads) == (one.varied, one.layer, most))
+        row = [one.varied, str(n), str(channels)]
+        for case in CASES:
+            share = efficiency(results.scaling, one, case)
+            row += [number(one.speed(case)), number(many.speed(case))]
+            row.append(number(None if share is None else 100 * share, 0))
+        rows.append(row)
+    headers = ["varied", "batch", "channels", *(["1 thr.", f"{most} thr.", "eff. %"] * len(CASES))]
+    lines = table("Scaling of a 3×3 layer on 16×16: G elements/s with 1 thread and with all, efficiency", headers, rows)
+    lines.insert(2, " " * 24 + "".join(case.replace("forward+backward", "fwd+bwd").rjust(24) for case in CASES))
+    return lines
