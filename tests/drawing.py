@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, TypeVar
+from unittest import mock
 
 import numba
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from numba.core import config
 
 from minadder.autograd import Array
+from minadder.kernels import unfold, windowed, windowed_input_grad, windowed_weight_grad
 from minadder.kernels.geometry import Pair, output_size
 from minadder.ops.registry import Operation
 from minadder.ops.samples import Draw, Sample
@@ -163,16 +166,125 @@ def lattice_layer(
 
 @st.composite
 def layers(draw: Callable[..., Any]) -> Layer:
-    """Draw a small layer: 1×1 windows, windows as large as the input, strides that do not divide, groups, batch 1."""
+    """Draw a small layer: 1×1 windows, windows as large as the input, strides that do not divide, groups, batch 1.
+
+    One in three is wider than a vector, one in six also as high, and padded so that it could be as large as its input.
+    """
     source = DrawByHypothesis(draw)
     kernel, stride = source.pair(1, 4), source.pair(1, 4)
     padding, dilation = source.pair(0, 3), source.pair(1, 3)
     groups = source.pick((1, 1, 2, 3))
     least = [max(1, d * (k - 1) + 1 - 2 * p) for k, p, d in zip(kernel, padding, dilation, strict=True)]
     height, width = (size + source.integer(0, 6) for size in least)
-    x_shape = source.integer(1, 4), groups * source.integer(1, 5), height, width
+    extra = source.pick(((0, 0), (0, 0), (0, 0), (0, 0), (0, 27), (17, 20)))
+    x_shape = source.integer(1, 4), groups * source.integer(1, 5), height + extra[0], width + extra[1]
     filters = groups * source.integer(1, 9)
     return lattice_layer(x_shape, filters, kernel, stride, padding, dilation, groups, draw(seeds))
+
+
+@contextmanager
+def constants(**values: Any) -> Iterator[None]:
+    """Set constants of the windowed kernels for a while: where work is cut, and which way is taken.
+
+    They are those that the Python around the compiled kernels reads.
+    """
+    with ExitStack() as stack:
+        for name, value in values.items():
+            (module,) = (module for module in CONSTANTS if name in CONSTANTS[module])
+            stack.enter_context(mock.patch.object(module, name, value))
+        unfold.layout.cache_clear()
+        try:
+            yield
+        finally:
+            unfold.layout.cache_clear()
+
+
+CONSTANTS: dict[Any, tuple[str, ...]] = {
+    windowed: ("SERIAL_ELEMENTS",),
+    unfold: ("BLOCK_BYTES", "BAND_PLACES", "MOST_PLACES", "ENOUGH_PLACES", "LEAST_TASKS"),
+    windowed_input_grad: ("PULL_SHARE",),
+    windowed_weight_grad: ("PARTIAL_ELEMENTS",),
+}
+
+ON_THREADS, ON_ONE_THREAD = {"SERIAL_ELEMENTS": 0}, {"SERIAL_ELEMENTS": 1 << 60}
+"""Constants for small layers on all threads, and for large ones on the caller's."""
+
+
+def cuts() -> st.SearchStrategy[dict[str, Any]]:
+    """Draw constants under which even a small layer is cut into channel blocks, bands of rows and groups of images."""
+    return st.fixed_dictionaries(
+        {
+            "BLOCK_BYTES": st.sampled_from((1, 3000, 256 * 1024)),
+            "BAND_PLACES": st.sampled_from((1, 30, 1024)),
+            "MOST_PLACES": st.sampled_from((1, 100, 4096)),
+            "ENOUGH_PLACES": st.sampled_from((1, 256)),
+            "LEAST_TASKS": st.sampled_from((1, 2, 4)),
+            "PULL_SHARE": st.sampled_from((0, 0.8, 1e9)),
+            "PARTIAL_ELEMENTS": st.sampled_from((0, 1 << 21)),
+            "SERIAL_ELEMENTS": st.sampled_from((0, 1 << 60)),
+        }
+    )
+
+
+NAN_LAYERS = {
+    "pushed gradients": lattice_layer((2, 3, 6, 5), 5, (3, 2), (2, 1), (1, 1)),
+    "pulled gradients": lattice_layer((2, 3, 6, 5), 5, (3, 3), (1, 1), (1, 1)),
+    "several images in a layout": lattice_layer((7, 3, 6, 9), 5, (3, 2), (2, 1), (1, 1)),
+    "several images in a layout, pulled": lattice_layer((7, 3, 4, 9), 5, (3, 3), (1, 1), (1, 1)),
+    "rows of several vectors": lattice_layer((2, 3, 6, 37), 5, (3, 2), (2, 1), (1, 1)),
+}
+"""Layers in which to place what is not a number."""
+
+
+def with_value(layer: Layer, holder: str, value: float, where: str) -> Layer:
+    """Return a layer with a value in its x, w or grad: the "first", the "middle" or the "last" element."""
+    array = getattr(layer, holder).copy()
+    place = {"first": 0, "middle": np.ravel_multi_index([n // 2 for n in array.shape], array.shape), "last": -1}[where]
+    array.reshape(-1)[place] = value
+    return layer._replace(**{holder: array})
+
+
+def assert_filter_leaks_to_the_border_only(layer: Layer, ours: Array, wanted: Array) -> None:
+    """Compare input gradients of filters with one value v that is not finite, bit for bit but for v · 0.
+
+    Where gradients are pulled, the filters slide over zeros around ∂L/∂Y, and v · 0 is NaN. So NaN may also reach
+    pixels that no window has under that entry: none of them further from the border than the window is large.
+    """
+    leaked = np.isnan(ours) & ~np.isnan(wanted)
+    np.testing.assert_array_equal(ours[~leaked], wanted[~leaked])
+    (entry,) = np.argwhere(~np.isfinite(layer.w))
+    group, others = entry[0] // (len(layer.w) // layer.groups), leaked.copy()
+    others[:, group * layer.w.shape[1] + entry[1]] = False
+    assert not others.any()
+    rows, columns = (d * (size - 1) for d, size in zip(layer.dilation, layer.w.shape[2:], strict=True))
+    height, width = layer.x.shape[2:]
+    assert not leaked[:, :, rows : height - rows, columns : width - columns].any()
+
+
+@contextmanager
+def dirty_memory() -> Iterator[None]:
+    """Fill the memory that is given out next with NaN, so that reading what was never written shows.
+
+    Compiled kernels allocate by malloc, which hands out again what was freed, small blocks and large ones alike. Arrays
+    made in Python come from `np.empty` and are filled there.
+    """
+    pins = []
+    for count in (1 << power for power in range(4, 15)):
+        blocks = []
+        for _ in range(64 if count < 1 << 10 else 8):
+            blocks.append(np.full(count, np.nan))
+            pins.append(np.empty(3))  # so that the memory before it is not given back to the system
+        del blocks
+    plain_empty = np.empty
+
+    def empty(shape: Any, dtype: Any = float, **options: Any) -> Array:
+        array = plain_empty(shape, dtype, **options)
+        if array.dtype.kind == "f":
+            array.fill(np.nan)
+        return array
+
+    with mock.patch.object(np, "empty", empty):
+        yield
 
 
 NAMED_LAYERS = {
@@ -180,18 +292,31 @@ NAMED_LAYERS = {
     "one image, one channel, one filter, one pixel": lattice_layer((1, 1, 1, 1), 1, (1, 1)),
     "a window as large as the input": lattice_layer((3, 2, 4, 5), 3, (4, 5)),
     "a window as large as the padded input": lattice_layer((1, 2, 4, 3), 3, (6, 7), (1, 1), (1, 2)),
+    "padding wider than the output": lattice_layer((2, 2, 3, 1), 3, (2, 2), (1, 1), (0, 20), (1, 33)),
+    "padding wider than the window": lattice_layer((2, 2, 4, 5), 3, (2, 1), (1, 1), (2, 1)),
     "a stride that leaves a rest": lattice_layer((2, 2, 8, 9), 3, (3, 3), (2, 4)),
     "a stride beyond the window": lattice_layer((2, 2, 9, 8), 3, (2, 1), (5, 3), (1, 1)),
+    "rows that a stride sorts into two of three phases": lattice_layer(
+        (2, 2, 9, 23), 3, (3, 3), (3, 2), (2, 1), (2, 1)
+    ),
     "a dilated window in padding, in groups": lattice_layer((2, 6, 5, 4), 9, (3, 2), (2, 1), (3, 2), (2, 3), 3),
-    "several tiles": lattice_layer((2, 1, 24, 29), 3, (3, 2)),
-    "a tile and one patch": lattice_layer((1, 1, 27, 19), 1, (1, 1)),
-    "several tiles of one image": lattice_layer((1, 2, 40, 40), 5, (3, 3), (1, 1), (1, 1)),
-    "tiles that end inside rows and images": lattice_layer((7, 1, 9, 13), 2, (2, 2), (1, 1), (1, 0)),
-    "many images in one tile": lattice_layer((33, 3, 3, 3), 4, (3, 3), (2, 2), (1, 1)),
-    "several blocks of filters": lattice_layer((2, 1, 5, 4), 131, (2, 2)),
-    "blocks of filters in groups": lattice_layer((2, 2, 4, 4), 132, (2, 2), (1, 1), (0, 0), (1, 1), 2),
-    "one row of patches": lattice_layer((1, 2, 1, 1100), 3, (1, 5), (1, 2), (0, 2)),
-    "one column of patches": lattice_layer((1, 2, 1100, 1), 3, (5, 1), (2, 1), (2, 0)),
-    "long patches": lattice_layer((2, 37, 6, 5), 6, (5, 3), (1, 1), (2, 1)),
+    "rows of one vector and a rest": lattice_layer((3, 2, 5, 19), 3, (3, 3), (1, 1), (1, 1)),
+    "rows of whole vectors": lattice_layer((4, 2, 3, 32), 4, (3, 1), (1, 1), (1, 0)),
+    "places that fill their tiles exactly": lattice_layer((4, 3, 8, 8), 5, (1, 1)),
+    "wide rows, every second place": lattice_layer((2, 3, 7, 41), 6, (3, 3), (2, 2), (1, 1)),
+    "several bands of rows, the last one lower": lattice_layer((1, 2, 41, 37), 5, (3, 3), (1, 1), (1, 1)),
+    "several bands of rows in phases": lattice_layer((2, 1, 67, 71), 3, (3, 2), (2, 2), (1, 1)),
+    "rows of more places than a band": lattice_layer((1, 2, 2, 1100), 3, (1, 5), (1, 1), (0, 2)),
+    "one column": lattice_layer((1, 2, 1100, 1), 3, (5, 1), (2, 1), (2, 0)),
+    "many images in one layout, fewer in the last": lattice_layer((47, 2, 3, 3), 4, (3, 3), (2, 2), (1, 1)),
+    "several images of wider rows, fewer in the last": lattice_layer((7, 1, 9, 13), 2, (2, 2), (1, 1), (1, 0)),
+    "several images of padded rows, all the same size": lattice_layer((19, 2, 6, 9), 5, (3, 3), (1, 1), (1, 1)),
+    "several blocks of channels, the last one smaller": lattice_layer((1, 23, 31, 32), 5, (3, 3), (1, 1), (1, 1)),
+    "many filters": lattice_layer((2, 1, 5, 4), 131, (2, 2)),
+    "many filters in groups": lattice_layer((2, 2, 4, 4), 132, (2, 2), (1, 1), (0, 0), (1, 1), 2),
+    "many entries": lattice_layer((2, 37, 6, 5), 6, (5, 3), (1, 1), (2, 1)),
 }
-"""Layers of extreme shapes, and larger than one tile of patches (512) or one block of filters (64)."""
+"""Layers of extreme shapes, and such that meet each way in which `unfold.py` cuts and the tiles end.
+
+Vectors hold 2 to 16 places and tiles 4 to 64, so rows of 19, 32 and 41 places are some of each and a rest.
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,7 +11,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import LAYOUTS, NAMED_LAYERS, NO_THREADS, Layer, lattice_layer, layers, same_bits, seeds, with_threads
+from drawing import (
+    LAYOUTS,
+    NAMED_LAYERS,
+    NAN_LAYERS,
+    NO_THREADS,
+    ON_ONE_THREAD,
+    ON_THREADS,
+    Layer,
+    assert_filter_leaks_to_the_border_only,
+    constants,
+    cuts,
+    dirty_memory,
+    lattice_layer,
+    layers,
+    same_bits,
+    seeds,
+    with_threads,
+    with_value,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from numba.core import config
@@ -34,10 +53,11 @@ def all_three(kernels: Any, layer: Layer, input_rule: str, weight_rule: str) -> 
 
 
 def assert_is_reference(layer: Layer, input_rule: str = "hardtanh", weight_rule: str = "full_precision") -> None:
-    """Compare a layer on the lattice with the reference, bit for bit, in both precisions."""
+    """Compare a layer on the lattice with the reference, bit for bit, in both precisions, on one thread and on all."""
     wanted = all_three(reference, layer, input_rule, weight_rule)
-    for dtype in (np.float32, np.float64):
-        ours = all_three(cpu, layer.astype(dtype), input_rule, weight_rule)
+    for dtype, where in itertools.product((np.float32, np.float64), (ON_THREADS, ON_ONE_THREAD)):
+        with constants(**where):
+            ours = all_three(cpu, layer.astype(dtype), input_rule, weight_rule)
         for one, other, what in zip(ours, wanted, ("output", "input gradient", "weight gradient"), strict=True):
             assert one.dtype == dtype
             np.testing.assert_array_equal(one, other, err_msg=f"{what} in {np.dtype(dtype)}")
@@ -49,6 +69,26 @@ def assert_is_reference(layer: Layer, input_rule: str = "hardtanh", weight_rule:
 @given(layer=layers(), input_rule=rules, weight_rule=rules)
 def test_any_layer_is_the_reference_bit_for_bit(layer: Layer, input_rule: str, weight_rule: str) -> None:
     assert_is_reference(layer, input_rule, weight_rule)
+
+
+@pytest.mark.parametrize("name", NAMED_LAYERS)
+def test_parts_of_several_layouts_add_up_to_the_filter_gradient(name: str) -> None:
+    """With two parts, each adds up several layouts in the same memory, also of fewer images than the one before."""
+    layer = NAMED_LAYERS[name]
+    with constants(PARTIAL_ELEMENTS=0):
+        w_grad = cpu.weight_grad(layer.grad, layer.x, layer.w, *layer.window, "hardtanh")
+    assert same_bits(w_grad, reference.weight_grad(layer.grad, layer.x, layer.w, *layer.window, "hardtanh"))
+
+
+@given(layer=layers(), input_rule=rules, weight_rule=rules, cuts=cuts())
+def test_however_the_work_is_cut_the_result_is_the_reference(
+    layer: Layer, input_rule: str, weight_rule: str, cuts: dict[str, Any]
+) -> None:
+    wanted = all_three(reference, layer, input_rule, weight_rule)
+    with constants(**cuts):
+        for dtype in (np.float32, np.float64):
+            for one, other in zip(all_three(cpu, layer.astype(dtype), input_rule, weight_rule), wanted, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("input_rule", RULES)
@@ -266,31 +306,62 @@ def test_one_bad_pixel_reaches_exactly_the_windows_that_see_it(dtype: Any, value
     assert same_bits(output[~sees], clean[~sees])
 
 
-@both_dtypes
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("holder", ["x", "w", "grad"])
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_nan_reaches_the_gradients_where_the_reference_has_it(dtype: Any, rule: str, holder: str) -> None:
-    layer = lattice_layer((2, 3, 6, 5), 5, (3, 2), (2, 1), (1, 1)).astype(dtype)
-    array = getattr(layer, holder)
-    array[tuple(size // 2 for size in array.shape)] = np.nan
-    for ours, wanted in zip(all_three(cpu, layer, rule, rule), all_three(reference, layer, rule, rule), strict=True):
-        np.testing.assert_array_equal(np.isnan(ours), np.isnan(wanted))
-        np.testing.assert_array_equal(ours, wanted)
+places = pytest.mark.parametrize("where", ["first", "middle", "last"])
 
 
 @both_dtypes
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("holder", ["x", "w", "grad"])
+@pytest.mark.parametrize("name", NAN_LAYERS)
+@places
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_infinity_never_becomes_a_finite_gradient(dtype: Any, rule: str, holder: str) -> None:
-    """Whether ∞ or NaN comes out depends on the order of the sum; every finite value is the reference's."""
-    layer = lattice_layer((2, 3, 6, 5), 5, (3, 2), (2, 1), (1, 1)).astype(dtype)
-    array = getattr(layer, holder)
-    array[tuple(size // 2 for size in array.shape)] = np.inf
-    for ours, wanted in zip(all_three(cpu, layer, rule, rule), all_three(reference, layer, rule, rule), strict=True):
-        np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(wanted))
-        np.testing.assert_array_equal(ours[np.isfinite(ours)], wanted[np.isfinite(wanted)])
+def test_nan_reaches_the_gradients_where_the_reference_has_it(dtype: Any, name: str, where: str) -> None:
+    for holder, rule in itertools.product(("x", "w", "grad"), RULES):
+        layer = with_value(NAN_LAYERS[name].astype(dtype), holder, np.nan, where)
+        ours, wanted = (all_three(kernels, layer, rule, rule) for kernels in (cpu, reference))
+        np.testing.assert_array_equal(ours[0], wanted[0])
+        if holder == "w":
+            assert_filter_leaks_to_the_border_only(layer, ours[1], wanted[1])
+        else:
+            np.testing.assert_array_equal(ours[1], wanted[1])
+        np.testing.assert_array_equal(ours[2], wanted[2])
+
+
+@both_dtypes
+@pytest.mark.parametrize("name", NAN_LAYERS)
+@places
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_infinity_reaches_the_gradients_where_the_reference_has_it(
+    dtype: Any, name: str, where: str, value: float
+) -> None:
+    """The full-precision filter gradient is Σ G·X − F·Σ G here: which of NaN and ±∞ comes out may differ."""
+    for holder, rule in itertools.product(("x", "w", "grad"), RULES):
+        layer = with_value(NAN_LAYERS[name].astype(dtype), holder, value, where)
+        ours, wanted = (all_three(kernels, layer, rule, rule) for kernels in (cpu, reference))
+        np.testing.assert_array_equal(ours[0], wanted[0])
+        if holder == "w":
+            assert_filter_leaks_to_the_border_only(layer, ours[1], wanted[1])
+        else:
+            np.testing.assert_array_equal(ours[1], wanted[1])
+        if rule == "full_precision":
+            finite = np.isfinite(wanted[2])
+            np.testing.assert_array_equal(np.isfinite(ours[2]), finite)
+            np.testing.assert_array_equal(ours[2][finite], wanted[2][finite])
+        else:
+            np.testing.assert_array_equal(ours[2], wanted[2])
+
+
+@both_dtypes
+@pytest.mark.parametrize("name", [*NAN_LAYERS, "many images in one layout, fewer in the last", "many filters"])
+def test_nothing_is_read_that_was_never_written(dtype: Any, name: str) -> None:
+    """The same bits, whatever was in memory before."""
+    layer = (NAN_LAYERS | NAMED_LAYERS)[name].gaussian(seed=1).astype(dtype)
+    with constants(**ON_ONE_THREAD):  # the memory of other threads is made dirty less surely
+        for rule in RULES:
+            clean = all_three(cpu, layer, rule, rule)
+            for _ in range(3):
+                with dirty_memory():
+                    for one, other in zip(all_three(cpu, layer, rule, rule), clean, strict=True):
+                        assert same_bits(one, other)
 
 
 # Memory, layout, threads
@@ -322,11 +393,15 @@ def test_inputs_are_not_changed_and_results_own_their_memory(layer: Layer, rule:
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", NAMED_LAYERS)
 def test_one_thread_and_two_give_the_same_bits(dtype: Any, rule: str, name: str) -> None:
-    """On normal values, where another order of a sum would show."""
+    """On normal values, where another order of a sum would show. Nor does it matter where small layers run."""
     layer = NAMED_LAYERS[name].gaussian(seed=1).astype(dtype)
-    results = [with_threads(count, lambda: all_three(cpu, layer, rule, rule)) for count in (1, 2)]
-    for one, other in zip(*results, strict=True):
-        assert same_bits(one, other)
+    with constants(**ON_THREADS):
+        results = [with_threads(count, lambda: all_three(cpu, layer, rule, rule)) for count in (1, 2)]
+    with constants(**ON_ONE_THREAD):
+        results.append(all_three(cpu, layer, rule, rule))
+    for one, two, caller in zip(*results, strict=True):
+        assert same_bits(one, two)
+        assert same_bits(one, caller)
 
 
 PEAK = """

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
-from drawing import LAYOUTS, NAMED_LAYERS, NO_THREADS, Layer, lattice_layer, layers, same_bits, seeds, with_threads
+from drawing import (
+    LAYOUTS,
+    NAMED_LAYERS,
+    NAN_LAYERS,
+    NO_THREADS,
+    ON_ONE_THREAD,
+    ON_THREADS,
+    Layer,
+    assert_filter_leaks_to_the_border_only,
+    constants,
+    cuts,
+    dirty_memory,
+    lattice_layer,
+    layers,
+    same_bits,
+    seeds,
+    with_threads,
+    with_value,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,10 +46,11 @@ def all_three(kernels: Any, layer: Layer) -> tuple[Array, Array, Array]:
 
 
 def assert_is_reference(layer: Layer) -> None:
-    """Compare a layer on the lattice with the reference, bit for bit, in both precisions."""
+    """Compare a layer on the lattice with the reference, bit for bit, in both precisions, on one thread and on all."""
     wanted = all_three(reference, layer)
-    for dtype in (np.float32, np.float64):
-        ours = all_three(cpu, layer.astype(dtype))
+    for dtype, where in itertools.product((np.float32, np.float64), (ON_THREADS, ON_ONE_THREAD)):
+        with constants(**where):
+            ours = all_three(cpu, layer.astype(dtype))
         for one, other, what in zip(ours, wanted, ("output", "input gradient", "weight gradient"), strict=True):
             assert one.dtype == dtype
             np.testing.assert_array_equal(one, other, err_msg=f"{what} in {np.dtype(dtype)}")
@@ -39,6 +59,15 @@ def assert_is_reference(layer: Layer) -> None:
 @given(layer=layers())
 def test_any_layer_is_the_reference_bit_for_bit(layer: Layer) -> None:
     assert_is_reference(layer)
+
+
+@given(layer=layers(), cuts=cuts())
+def test_however_the_work_is_cut_the_result_is_the_reference(layer: Layer, cuts: dict[str, Any]) -> None:
+    wanted = all_three(reference, layer)
+    with constants(**cuts):
+        for dtype in (np.float32, np.float64):
+            for one, other in zip(all_three(cpu, layer.astype(dtype)), wanted, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("name", NAMED_LAYERS)
@@ -127,15 +156,35 @@ def test_one_nan_reaches_exactly_the_windows_that_see_it(dtype: Any) -> None:
 
 
 @both_dtypes
-@pytest.mark.parametrize("holder", ["x", "w", "grad"])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", NAN_LAYERS)
+@pytest.mark.parametrize("where", ["first", "middle", "last"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_nan_and_infinity_reach_what_they_reach_in_the_reference(dtype: Any, holder: str, value: float) -> None:
-    layer = lattice_layer((2, 3, 6, 5), 5, (3, 2), (2, 1), (1, 1)).astype(dtype)
-    array = getattr(layer, holder)
-    array[tuple(size // 2 for size in array.shape)] = value
-    for ours, wanted in zip(all_three(cpu, layer), all_three(reference, layer), strict=True):
-        np.testing.assert_array_equal(ours, wanted)
+def test_nan_and_infinity_reach_what_they_reach_in_the_reference(
+    dtype: Any, name: str, where: str, value: float
+) -> None:
+    for holder in ("x", "w", "grad"):
+        layer = with_value(NAN_LAYERS[name].astype(dtype), holder, value, where)
+        ours, wanted = (all_three(kernels, layer) for kernels in (cpu, reference))
+        np.testing.assert_array_equal(ours[0], wanted[0])
+        if holder == "w":
+            assert_filter_leaks_to_the_border_only(layer, ours[1], wanted[1])
+        else:
+            np.testing.assert_array_equal(ours[1], wanted[1])
+        np.testing.assert_array_equal(ours[2], wanted[2])
+
+
+@both_dtypes
+@pytest.mark.parametrize("name", [*NAN_LAYERS, "many images in one layout, fewer in the last", "many filters"])
+def test_nothing_is_read_that_was_never_written(dtype: Any, name: str) -> None:
+    """The same bits, whatever was in memory before."""
+    layer = (NAN_LAYERS | NAMED_LAYERS)[name].gaussian(seed=1).astype(dtype)
+    with constants(**ON_ONE_THREAD):  # the memory of other threads is made dirty less surely
+        clean = all_three(cpu, layer)
+        for _ in range(3):
+            with dirty_memory():
+                for one, other in zip(all_three(cpu, layer), clean, strict=True):
+                    assert same_bits(one, other)
 
 
 @given(layer=layers(), layout=st.sampled_from(sorted(LAYOUTS)))
@@ -162,11 +211,15 @@ def test_inputs_are_not_changed_and_results_own_their_memory(layer: Layer) -> No
 @pytest.mark.skipif(NO_THREADS, reason="kernels run on one thread here: see NO_THREADS")
 @pytest.mark.parametrize("name", NAMED_LAYERS)
 def test_one_thread_and_two_give_the_same_bits(dtype: Any, name: str) -> None:
-    """On normal values, where another order of a sum would show."""
+    """On normal values, where another order of a sum would show. Nor does it matter where small layers run."""
     layer = NAMED_LAYERS[name].gaussian(seed=1).astype(dtype)
-    results = [with_threads(count, lambda: all_three(cpu, layer)) for count in (1, 2)]
-    for one, other in zip(*results, strict=True):
-        assert same_bits(one, other)
+    with constants(**ON_THREADS):
+        results = [with_threads(count, lambda: all_three(cpu, layer)) for count in (1, 2)]
+    with constants(**ON_ONE_THREAD):
+        results.append(all_three(cpu, layer))
+    for one, two, caller in zip(*results, strict=True):
+        assert same_bits(one, two)
+        assert same_bits(one, caller)
 
 
 def test_size_0_batch() -> None:
