@@ -1,69 +1,32 @@
-"""One decorator for every CPU kernel: compile options, the on-disk cache, and the notice of a compilation.
+"""One decorator for every CPU kernel: compile options, the cache of compiled kernels, the notice of a compilation.
 
-Numba compiles a kernel on its first call for a dtype and keeps the machine code on disk. Its own cache forgets two
-things: that a helper in another file changed, and that a compile option changed. Here the cache folder's name is a
-digest of all kernel sources and options, so that neither can load stale code. The folder lies in the user's cache,
-never beside the sources, so a read-only installation works.
+Numba compiles a kernel on its first call for a dtype, never for a shape. `kernel_cache.py` keeps the machine code.
 """
 
 from __future__ import annotations
 
-import hashlib
+import operator
 import os
 import sys
-import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import numba
+import numpy as np
 from numba.core import config, event
+
+from minadder.kernel_cache import PACKAGE, KernelCache, cache_folder, can_keep
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 FASTMATH = {"reassoc", "nsz", "contract"}
 """Sums may be reordered into vector lanes and products fused; NaN and Inf keep their meaning."""
 
-PACKAGE = Path(__file__).parent
-
 # Idle OpenMP threads would spin on the cores that NumPy's BLAS needs next: a matrix product after a kernel took 80
 # times as long. Read once, when Numba starts its threads; a user's own setting is kept.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
-def cache_root() -> Path:
-    """Return the folder under which minadder keeps what it can make again: compiled kernels and fetched data.
-
-    It is `$XDG_CACHE_HOME/minadder`, or `~/.cache/minadder`.
-    """
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "minadder"
-
-
-def source_digest() -> str:
-    """Return a digest of everything that the machine code depends on, except the CPU, which Numba checks itself."""
-    vectors = os.environ.get("MINADDER_VECTOR_BITS")  # see kernels/simd.py
-    digest = hashlib.sha256(f"{numba.__version__} boundscheck={config.BOUNDSCHECK} vectors={vectors}".encode())
-    for path in [Path(__file__), *sorted((PACKAGE / "kernels").rglob("*.py"))]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-@cache
-def cache_folder() -> Path | None:
-    """Return the folder of the compiled kernels, made if need be, or None when none can be written.
-
-    `$NUMBA_CACHE_DIR` takes precedence over the folder under `cache_root()`.
-    """
-    chosen = Path(config.CACHE_DIR) if config.CACHE_DIR else cache_root() / "kernels"
-    folder = chosen / f"minadder-{source_digest()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return None
-    return folder
 
 
 @overload
@@ -105,18 +68,58 @@ def kernel(function: Any = None, *, parallel: bool = False) -> Any:
 
 def compiled(function: Callable[..., Any], parallel: bool) -> Any:
     """Return the function under Numba's dispatcher, its machine code kept in `cache_folder()`."""
-    # A cached kernel must come from a file, since the digest is of files: a notebook cell or a doctest is not cached.
-    source = Path(function.__code__.co_filename)
-    folder = cache_folder() if PACKAGE in source.parents else None
-    options: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "cache": folder is not None}
+    options: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy"}
+    options["no_cfunc_wrapper"] = True  # nobody calls kernels from C, and it takes a tenth of the time to compile
     if parallel and not config.BOUNDSCHECK:
         options["parallel"] = True
-    users_folder = config.CACHE_DIR
-    config.CACHE_DIR = str(folder or "")  # read once, while the function is being decorated
-    try:
-        return numba.njit(function, **options)
-    finally:
-        config.CACHE_DIR = users_folder
+    dispatcher = numba.njit(function, **options)
+    if config.DISABLE_JIT:
+        return dispatcher
+    dispatcher._compile_for_args = partial(compile_for_arguments, dispatcher, dispatcher._compile_for_args)
+    # A cached kernel must come from a file, since the digest is of files: a notebook cell or a doctest is not cached.
+    folder = cache_folder() if PACKAGE in Path(function.__code__.co_filename).parents else None
+    if folder is not None:
+        dispatcher._cache = KernelCache(function, folder)
+    return dispatcher
+
+
+def compile_for_arguments(dispatcher: Any, compile_anew: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what to call with arguments for which no machine code has been loaded yet.
+
+    Numba would compile a kernel a second time for a read-only array; it is called with copies of those instead.
+    """
+    if without_read_only(arguments) is not arguments:
+        return partial(call_with_copies, dispatcher)
+    return compile_anew(*arguments)
+
+
+def without_read_only(argument: Any) -> Any:
+    """Return an argument with copies of the read-only arrays in it, itself where there are none."""
+    if isinstance(argument, tuple):
+        copies = tuple(map(without_read_only, argument))
+        return copies if any(map(operator.is_not, copies, argument)) else argument
+    is_read_only = isinstance(argument, np.ndarray) and not argument.flags.writeable
+    return np.array(argument) if is_read_only else argument
+
+
+def call_with_copies(dispatcher: Any, *arguments: Any) -> Any:
+    """Call a kernel with copies of the read-only arrays; ValueError when it changes one of them."""
+    copies = without_read_only(arguments)
+    result = dispatcher(*copies)
+    for name, argument, copied in zip(dispatcher.py_func.__code__.co_varnames, arguments, copies, strict=False):
+        if is_changed(argument, copied):
+            raise ValueError(f"{dispatcher.py_func.__name__} changes {name}, which is read-only: pass a copy")
+    return result
+
+
+def is_changed(argument: Any, copied: Any) -> bool:
+    """Return whether the copies in an argument differ from the read-only arrays that they were made of."""
+    if argument is copied:
+        return False
+    if isinstance(argument, tuple):
+        return any(map(is_changed, argument, copied))
+    changed: bool = argument.tobytes() != copied.tobytes()
+    return changed
 
 
 class CompilationNotice(event.Listener):
@@ -132,7 +135,7 @@ class CompilationNotice(event.Listener):
             return
         self.depth += 1
         if self.depth == 1:
-            kept = "once for this machine" if cache_folder() else "no cache folder can be written, so in each process"
+            kept = "once for this machine" if can_keep() else "no cache folder can be written, so in each process"
             print(f"minadder: compiling {name} ({kept}) …", file=sys.stderr, flush=True)
 
     def on_end(self, event: Any) -> None:

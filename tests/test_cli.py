@@ -15,6 +15,7 @@ import pytest
 
 import minadder as ma
 from minadder import checkpoint, cli, data, models
+from minadder.commands import train as train_command
 
 FILES = {"net.safetensors", "checkpoint.safetensors", "history.json", "curves.png", "filters.png"}
 
@@ -163,7 +164,7 @@ def test_results_of_another_origin_are_not_overwritten(tmp_path, capsys, resume)
 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path, capsys):
-    with cli.alone_in(tmp_path):
+    with train_command.alone_in(tmp_path):
         assert cli.main([*map(str, train(tmp_path))]) == 1
     assert f"another process is training in {tmp_path}" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -173,8 +174,8 @@ def test_a_folder_that_cannot_be_locked_is_told_and_used(tmp_path, monkeypatch, 
     def no_locks(descriptor, operation):
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
-    monkeypatch.setattr(cli.fcntl, "flock", no_locks)
-    with cli.alone_in(tmp_path):
+    monkeypatch.setattr(train_command.fcntl, "flock", no_locks)
+    with train_command.alone_in(tmp_path):
         assert f"{tmp_path} cannot be locked (Bad file descriptor)" in capsys.readouterr().err
 
 
@@ -301,3 +302,43 @@ def test_the_version(capsys):
         cli.main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"minadder {ma.__version__}\n"
+
+
+def test_help_lists_each_command_in_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    assert lines == [[name, text] for name, (_, text) in cli.COMMANDS.items()]
+    assert [name for name, _ in lines] == ["train", "warmup", "doctor", "bench"]
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself(capsys, name):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([name, "--help"])
+    assert caught.value.code == 0
+    assert f"usage: minadder {name}" in capsys.readouterr().out
+
+
+def test_the_exit_code_is_the_commands(monkeypatch):
+    for code in (0, 1):
+        monkeypatch.setattr("minadder.doctor.run", lambda options, code=code: code)
+        assert cli.main(["doctor"]) == code
+
+
+def test_ctrl_c_in_a_command_without_results_is_told_in_one_line(monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minadder.warmup.run", interrupted)
+    assert cli.main(["warmup"]) == 130
+    assert capsys.readouterr().err == "\nminadder: interrupted\n"
+
+
+def test_errors_of_any_command_are_one_paragraph(capsys):
+    assert cli.main(["bench", "layers", "--layers", "no such layer"]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("minadder: ")
+    assert "no such layer" in errors

@@ -1,62 +1,139 @@
-"""Compiled kernels: where they are kept, when they are compiled anew, and what is said about it.
-
-Each check runs in a process of its own, on the smallest kernel there is.
-"""
+"""The decorator of kernels: what is compiled, and how often, and what is said about it."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
+from drawing import LAYOUTS, read_only
+from fresh_process import CALL, run
 from numba.core import config
+from numba.extending import is_jitted
+from running import both_dtypes, cast, every_operation, forward
 
-import minadder
-from minadder import jit
+import minadder as ma
+from minadder import jit, models, nn, optim
+from minadder.autograd import Array
+from minadder.ops.registry import Operation
+from minadder.ops.samples import Draw
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled under NUMBA_DISABLE_JIT=1")
 
-PACKAGE = Path(minadder.__file__).parent
 
-CALL = "from minadder.kernels.plain_tiles import hardtanh; print(hardtanh(3.0, 1.0))"
-"""Calls a kernel that is compiled in 0.2 s."""
-
-
-def run(code: str, cache: Path, package: Path = PACKAGE, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a new process that keeps its kernels under `cache`; it must succeed."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    kept |= {"XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(package.parent), **environment}
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, env=kept, cwd=package.parent
-    )
-    assert result.returncode == 0, result.stderr
-    return result
+def kernel_modules() -> Iterator[ModuleType]:
+    """Yield the imported modules that may hold kernels."""
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("minadder.kernels."):
+            yield module
 
 
-def folders(cache: Path) -> list[Path]:
-    """Return the folders of kernels under a cache folder of the user."""
-    return sorted((cache / "minadder" / "kernels").glob("minadder-*"))
+def variants() -> dict[str, set[str]]:
+    """Return for each kernel how it has been compiled, but for the dtype.
+
+    A kernel that others call may be compiled again for a constant, or for an index without a sign.
+    """
+    found: dict[str, set[str]] = {}
+    for module in kernel_modules():
+        for kernel in vars(module).values():
+            if is_jitted(kernel) and kernel.py_func.__module__ == module.__name__:
+                name = f"{module.__name__}.{kernel.py_func.__name__}"
+                found[name] = {normalised(str(signature)) for signature in kernel.signatures}
+    return found
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """Return a copy of the package's sources, free to be changed."""
-    target = tmp_path / "copy" / "minadder"
-    shutil.copytree(PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__"))
-    return target
+def normalised(signature: str) -> str:
+    """Return a signature with one float dtype and one integer dtype."""
+    return re.sub(r"Literal\[int\]\(-?\d+\)|uint64", "int64", signature.replace("float64", "float32"))
 
 
-def test_the_second_process_compiles_nothing_and_says_nothing(tmp_path: Path) -> None:
-    first = run(CALL, tmp_path)
-    assert first.stdout == "1.0\n"
-    assert first.stderr.count("minadder: compiling plain_tiles.hardtanh (once for this machine) …") == 1
-    assert len(folders(tmp_path)) == 1
-    second = run(CALL, tmp_path)
-    assert second.stdout == "1.0\n"
-    assert second.stderr == ""
+def assert_one_variant_each() -> None:
+    """No kernel may have been compiled for anything but a dtype."""
+    several = {name: signatures for name, signatures in variants().items() if len(signatures) > 1}
+    assert several == {}
+
+
+@both_dtypes
+@every_operation
+def test_no_kernel_is_compiled_for_a_shape_or_a_layout(operation: Operation, dtype: Any) -> None:
+    draw = Draw(np.random.default_rng(0))
+    for layout in (np.array, *LAYOUTS.values()):
+        for _ in range(5):
+            sample = operation.sample(draw)
+            _, output = forward(operation, [layout(array) for array in cast(sample, dtype)], sample.options)
+            output.backward(read_only(np.ones(output.shape, dtype)))
+    assert_one_variant_each()
+
+
+@pytest.mark.parametrize("kind", ["adder", "conv"])
+def test_no_kernel_is_compiled_for_a_batch_size(kind: str) -> None:
+    net = models.lenet5_bn(kind)
+    optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True, adder_lr=optim.AdaptiveLR(0.2))
+    for count in (2, 3, 128):
+        loss = nn.CrossEntropyLoss()(net(np.ones((count, 1, 32, 32), np.float32)), np.zeros(count, int))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    net.eval()(np.ones((1, 1, 32, 32), np.float32))
+    assert_one_variant_each()
+
+
+@jit.kernel
+def fill(x: Array, value: float) -> None:
+    """Write a value to all elements: a kernel for the tests in this process."""
+    for i in range(x.shape[0]):
+        x[i] = value
+
+
+@jit.kernel
+def total(x: Array, scale: float) -> float:
+    """Return the sum: a kernel for the tests in this process."""
+    s = x.dtype.type(0)
+    for i in range(x.shape[0]):
+        s += x[i] * scale
+    return s
+
+
+def test_a_read_only_array_needs_no_other_variant_and_stays_as_it_was() -> None:
+    x = np.array([1.0, np.nan, 2.0])
+    x.flags.writeable = False
+    assert np.isnan(total(x, 2.0))
+    assert total(x[2:], 2.0) == 4.0
+    assert total(np.ones(2), 2.0) == 4.0
+    assert len(total.signatures) == 1  # type: ignore[attr-defined]
+    assert not x.flags.writeable
+
+
+def test_a_kernel_that_changes_a_read_only_array_is_found_out() -> None:
+    x = np.zeros(2)
+    x.flags.writeable = False
+    with pytest.raises(ValueError, match=r"^fill changes x, which is read-only: pass a copy$"):
+        fill(x, 3.0)
+    assert x.tolist() == [0.0, 0.0]
+    fill(x, 0.0)
+
+
+@jit.kernel
+def fill_first(arrays: tuple[Array, ...], value: float) -> None:
+    """Write a value to the first of some arrays: a kernel for the tests in this process."""
+    arrays[0][0] = value
+
+
+def test_read_only_arrays_in_a_tuple_are_treated_alike() -> None:
+    x, y = np.zeros(2), np.ones(2)
+    y.flags.writeable = False
+    fill_first((x, y), 3.0)
+    assert x.tolist() == [3.0, 0.0]
+    with pytest.raises(ValueError, match=r"^fill_first changes arrays, which is read-only: pass a copy$"):
+        fill_first((y, x), 3.0)
+    assert y.tolist() == [1.0, 1.0]
+    assert len(fill_first.signatures) == 1  # type: ignore[attr-defined]
 
 
 def test_the_notice_comes_once_for_a_kernel_with_its_helpers(tmp_path: Path) -> None:
@@ -73,61 +150,13 @@ def test_the_notice_comes_once_for_a_kernel_with_its_helpers(tmp_path: Path) -> 
     assert result.stderr == "minadder: compiling unfold.gather_outputs (once for this machine) …\n"
 
 
-def test_without_a_folder_to_write_to_everything_works_and_the_notice_says_so(tmp_path: Path) -> None:
-    """As where the home folder and the installation are read-only: here the cache's place is taken by a file."""
-    taken = tmp_path / "file"
-    taken.write_text("")
-    for _ in range(2):
-        result = run(f"from minadder import jit; print(jit.cache_folder()); {CALL}", taken)
-        assert result.stdout == "None\n1.0\n"
-        assert "compiling plain_tiles.hardtanh (no cache folder can be written, so in each process)" in result.stderr
-
-
-def test_nothing_is_written_beside_the_sources(tmp_path: Path, copy: Path) -> None:
-    before = sorted(copy.rglob("*"))
-    run(CALL, tmp_path, copy, PYTHONDONTWRITEBYTECODE="1")
-    assert sorted(copy.rglob("*")) == before
-
-
-def test_a_change_in_a_helper_reaches_its_callers_in_other_files(tmp_path: Path, copy: Path) -> None:
-    """Numba alone would load the caller's old machine code, which holds the old helper."""
-    (copy / "kernels" / "caller.py").write_text(
-        "from minadder.jit import kernel\nfrom minadder.kernels.plain_tiles import hardtanh\n\n\n"
-        "@kernel\ndef twice(d):\n    return 2 * hardtanh(d, 1.0)\n"
-    )
-    code = "from minadder.kernels.caller import twice; print(twice(3.0))"
-    assert run(code, tmp_path, copy).stdout == "2.0\n"
-    helper = copy / "kernels" / "plain_tiles.py"
-    source = helper.read_text(encoding="utf-8")
-    assert source.count("upper = one if d > one else d") == 1
-    helper.write_text(source.replace("upper = one if d > one else d", "upper = d"), encoding="utf-8")
-    after = run(code, tmp_path, copy)
-    assert after.stdout == "6.0\n"
-    assert "compiling caller.twice" in after.stderr
-    assert len(folders(tmp_path)) == 2
-
-
-def test_kernels_with_checked_bounds_have_a_folder_of_their_own(tmp_path: Path) -> None:
+def test_bounds_are_checked_on_demand(tmp_path: Path) -> None:
     code = (
         "import numpy as np; from minadder.kernels.plain_tiles import copy_rows\n"
         "try: copy_rows(np.zeros(1), 0, 0, np.ones(1), 0, 0, 2, 1)\n"
         "except IndexError: print('caught')"
     )
     assert run(code, tmp_path, NUMBA_BOUNDSCHECK="1").stdout == "caught\n"
-    run(CALL, tmp_path)
-    assert len(folders(tmp_path)) == 2
-
-
-def test_numba_cache_dir_is_respected(tmp_path: Path) -> None:
-    chosen = tmp_path / "chosen"
-    result = run(
-        f"import numba; {CALL}; print(numba.config.CACHE_DIR)", tmp_path / "other", NUMBA_CACHE_DIR=str(chosen)
-    )
-    assert result.stdout == f"1.0\n{chosen}\n"
-    (folder,) = chosen.iterdir()
-    assert folder.name.startswith("minadder-")
-    assert list(folder.rglob("*.nbc"))
-    assert not (tmp_path / "other").exists()
 
 
 def test_settings_of_the_users_numba_stay_as_they_were(tmp_path: Path) -> None:
@@ -152,30 +181,21 @@ def test_idle_threads_sleep_unless_the_user_wants_them_awake(tmp_path: Path) -> 
     assert run(code, tmp_path, OMP_WAIT_POLICY="active").stdout == "active\n"
 
 
-def test_cache_root_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert jit.cache_root() == tmp_path / "minadder"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert jit.cache_root() == tmp_path / ".cache" / "minadder"
-
-
-def test_the_digest_depends_on_every_kernel_file(monkeypatch: pytest.MonkeyPatch, copy: Path) -> None:
-    monkeypatch.setattr(jit, "PACKAGE", copy)
-    digests = {jit.source_digest()}
-    paths = sorted((copy / "kernels").rglob("*.py"))
-    for path in paths:
-        path.write_text(path.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
-        digests.add(jit.source_digest())
-    assert len(digests) == len(paths) + 1 > 10
-    (copy / "nn" / "module.py").write_text("")
-    assert jit.source_digest() in digests
-
-
 def test_kernels_outside_the_package_are_compiled_and_not_kept() -> None:
-    @jit.kernel
-    def double(x: float) -> float:
-        return 2 * x
+    assert total(np.array([1.5]), 2.0) == 3.0
+    assert total.stats.cache_path is None  # type: ignore[attr-defined]
 
-    assert double(1.5) == 3.0
-    assert double.stats.cache_path is None
+
+def test_a_kernel_that_is_compiled_says_so_once_for_a_machine(tmp_path: Path) -> None:
+    assert "(once for this machine)" in run(CALL, tmp_path).stderr
+
+
+def test_the_gradients_of_a_read_only_batch_are_those_of_a_writable_one() -> None:
+    x = np.random.default_rng(0).standard_normal((3, 2, 5, 5)).astype(np.float32)
+    w = ma.tensor(np.ones((2, 2, 3, 3), np.float32), requires_grad=True)
+    gradients = []
+    for batch in (x, read_only(x)):
+        w.grad = None
+        ma.ops.adder2d(ma.Tensor(batch), w).sum().backward()
+        gradients.append(np.array(w.grad))
+    np.testing.assert_array_equal(*gradients)

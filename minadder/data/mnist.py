@@ -45,7 +45,7 @@ def mnist() -> tuple[Dataset, Dataset]:
     >>> train                       # doctest: +SKIP
     Dataset('mnist', 60000 examples of shape (1, 32, 32), 10 classes)
     """
-    paths = {name: _find(name) for name in DIGESTS}
+    paths = {name: find_file(name) for name in DIGESTS}
     missing = [name for name, path in paths.items() if path is None]
     arrays = {name: _read_verified(path, name) for name, path in paths.items() if path is not None}
     if missing:
@@ -102,7 +102,8 @@ def _folders() -> list[Path]:
     return [folder for root in roots for folder in (root, root / "mnist")]
 
 
-def _find(name: str) -> Path | None:
+def find_file(name: str) -> Path | None:
+    """Return the path of one of MNIST's files, plain or gzipped, None where it is not there."""
     candidates = (folder / (name + suffix) for folder in _folders() for suffix in ("", ".gz"))
     return next((path for path in candidates if path.exists()), None)
 
