@@ -14,7 +14,7 @@ import pytest
 from fresh_process import CALL, run
 from numba.core import config
 
-from minadder import doctor, kernel_cache, machine
+from minadder import cli, doctor, kernel_cache, machine
 from minadder.doctor import Finding
 from minadder.kernels import simd
 
@@ -62,6 +62,13 @@ def test_the_command_ends_with_the_exit_code(tmp_path: Path) -> None:
             env={**os.environ, "XDG_CACHE_HOME": str(cache)},
         )
         assert result.returncode == (0 if config.DISABLE_JIT else wanted), result.stdout
+
+
+def test_this_process_can_be_examined(capsys: Any) -> None:
+    broken = cli.main(["doctor"])
+    said = capsys.readouterr().out
+    assert {line.partition(":")[0] for line in said.split("\n\n")[0].splitlines()} == LABELS
+    assert broken == ("broken: " in said)
 
 
 @pytest.mark.parametrize(
@@ -242,6 +249,67 @@ def test_cuda_never_fails_and_never_takes_long(
 def test_a_machine_without_a_way_to_start_a_process_has_no_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     assert machine.cuda_devices() == []
+
+
+@pytest.mark.parametrize(
+    ("loaded", "policy", "told"),
+    [("omp", "passive", 0), ("workqueue", "passive", 1), ("omp", "ACTIVE", 1), ("workqueue", "active", 2)],
+)
+def test_threading_layers_with_drawbacks_are_told(
+    monkeypatch: pytest.MonkeyPatch, loaded: str, policy: str, told: int
+) -> None:
+    monkeypatch.setattr(numba, "threading_layer", lambda: loaded)
+    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    finding = doctor.threading_layer()
+    assert finding.text.startswith(f"{loaded}; available: ")
+    assert len(finding.warnings) == told
+    assert finding.broken == []
+
+
+def test_threads_that_cannot_be_started_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ValueError("no threading layer\ncould be loaded")
+
+    monkeypatch.setattr(numba, "get_num_threads", fail)
+    assert doctor.threading_layer().broken == ["threads cannot be started: no threading layer could be loaded"]
+
+
+@pytest.mark.parametrize(
+    ("disabled", "checked", "bits", "text"),
+    [
+        (1, None, None, "plain Python"),
+        (0, 1, None, "plain loops that check bounds, on one thread"),
+        (0, None, "0", "plain loops (MINADDER_VECTOR_BITS=0)"),
+    ],
+)
+def test_kernels_without_vectors_say_why(
+    monkeypatch: pytest.MonkeyPatch, disabled: int, checked: int | None, bits: str | None, text: str
+) -> None:
+    monkeypatch.setattr(simd, "VECTOR_BITS", 0)
+    monkeypatch.setattr(config, "DISABLE_JIT", disabled)
+    monkeypatch.setattr(config, "BOUNDSCHECK", checked)
+    monkeypatch.delenv("MINADDER_VECTOR_BITS", raising=False)
+    if bits is not None:
+        monkeypatch.setenv("MINADDER_VECTOR_BITS", bits)
+    finding = doctor.kernel_code()
+    assert finding.text == text
+    assert len(finding.warnings) == 1
+
+
+def test_a_cache_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "DISABLE_JIT", 0)
+    monkeypatch.setattr(config, "CACHE_DIR", "/no/such/place")
+    monkeypatch.setattr(kernel_cache, "cache_folder", lambda: None)
+    assert "make /no/such/place a folder that you may write to" in doctor.kernel_folder().broken[0]
+
+
+def test_a_data_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MINADDER_DATA", str(tmp_path))
+    assert doctor.data_folder().broken == []
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"")
+    assert doctor.data_folder().text == f"MINADDER_DATA={tmp_path}; MNIST: 1 of 4 files"
+    monkeypatch.setenv("MINADDER_DATA", str(tmp_path / "missing"))
+    assert doctor.data_folder().broken[0].endswith("missing is no folder: make it, or unset the variable")
 
 
 def test_blas_with_more_threads_than_cores_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,6 +257,33 @@ def test_cache_root_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
     assert kernel_cache.cache_root() == tmp_path / ".cache" / "minadder"
 
 
+def test_a_relative_cache_home_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert kernel_cache.cache_root() == tmp_path / ".cache" / "minadder"
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(config, "CACHE_DIR", "")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert kernel_cache.cache_folder.__wrapped__() is None
+
+
+def test_the_folder_in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    folder = kernel_cache.cache_folder.__wrapped__()
+    assert folder == tmp_path / f"minadder-{kernel_cache.source_digest()}"
+    assert kernel_cache.is_writable(folder)
+    assert not kernel_cache.is_writable(folder / "missing")
+    age(folder, 2)
+    assert kernel_cache.cache_folder.__wrapped__() == folder
+    assert kernel_cache.days_since_use(folder) < 0.1
+
+
 def test_the_digest_depends_on_every_kernel_file_and_on_no_other(monkeypatch: pytest.MonkeyPatch, copy: Path) -> None:
     monkeypatch.setattr(kernel_cache, "PACKAGE", copy)
     digests = {kernel_cache.source_digest()}

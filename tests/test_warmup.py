@@ -121,6 +121,11 @@ def test_after_a_warmup_training_compiles_nothing(warm: Any, makers: str) -> Non
     assert result.stderr == ""
 
 
+def test_a_warmup_in_this_process_compiles_nothing_either(warm: Any, capsys: Any) -> None:
+    assert cli.main(["warmup"]) == 0
+    assert ": kernels 0 compiled, " in capsys.readouterr().out
+
+
 def test_plain_python_cannot_be_warmed_up() -> None:
     result = python("-m", "minadder", "warmup", NUMBA_DISABLE_JIT="1")
     assert result.returncode == 1
