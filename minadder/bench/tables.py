@@ -191,8 +191,10 @@ def steps_table(results: Results) -> list[str]:
     headers = ["network", "adder ms", "conv ms", "torch conv ms", "adder s", "conv s", "torch conv s", "adder mean s"]
     what = ", ".join(sorted({f"{found.data} data" for found in results.steps}))
     efforts = ", ".join(sorted({turns(found.effort) for found in results.steps}))
-    title = f"Training steps (ms) and epochs of 60,000 images extrapolated from them (s); {what}; best of {efforts}"
-    return table(title, [*headers, "adder/torch"], rows)
+    lines = table(
+        "Training steps (ms) and epochs of 60,000 images, from the steps (s)", [*headers, "adder/torch"], rows
+    )
+    return [*lines, f"({what}; best of {efforts})"]
 
 
 def turns(effort: Effort) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from minadder.autograd import Array
 from minadder.jit import kernel
 from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import VECTORS, lanes
+from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import forward_tile
 from minadder.kernels.unfold import Layout, layout, scatter_outputs, unfold
 
@@ -76,39 +76,7 @@ def forward_task(
     scatter_outputs(out, geo.places, image, images, first_filter + begin, count, row, rows, geometry, y)
 
 
-@kernel(parallel=True)
-def forward_tasks(
-    tasks: int,
-    x: Array,
-    first_channel: int,
-    w: Array,
-    distance: bool,
-    first_filter: int,
-    filters: int,
-    part: int,
-    offsets: Array,
-    phases: Array,
-    geometry: Any,
-    y: Array,
-    one: float,
-) -> None:
-    """Run the tasks on all threads."""
-    for task in numba.prange(tasks):
-        forward_task(
-            np.int64(task),
-            x,
-            first_channel,
-            w,
-            distance,
-            first_filter,
-            filters,
-            part,
-            offsets,
-            phases,
-            geometry,
-            y,
-            one,
-        )
+forward_tasks = on_threads(forward_task)
 
 
 def laid_out(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair) -> Layout:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from minadder.autograd import Array
 from minadder.jit import kernel
 from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import PRODUCT
+from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import input_grad_tile, pulled_grad_tile
 from minadder.kernels.unfold import fold, gather_outputs, scatter_outputs, unfold
 from minadder.kernels.windowed import as_rows, bands, forward, laid_out, run
@@ -75,39 +75,7 @@ def pushed_grad_task(
             fold(du, image, images, first_channel + c, channels, row, rows, phases, geometry, x_grad)
 
 
-@kernel(parallel=True)
-def pushed_grad_tasks(
-    tasks: int,
-    grad: Array,
-    first_filter: int,
-    filters: int,
-    x: Array,
-    first_channel: int,
-    w: Array,
-    rule: int,
-    offsets: Array,
-    phases: Array,
-    geometry: Any,
-    x_grad: Array,
-    one: float,
-) -> None:
-    """Run the tasks on all threads."""
-    for task in numba.prange(tasks):
-        pushed_grad_task(
-            np.int64(task),
-            grad,
-            first_filter,
-            filters,
-            x,
-            first_channel,
-            w,
-            rule,
-            offsets,
-            phases,
-            geometry,
-            x_grad,
-            one,
-        )
+pushed_grad_tasks = on_threads(pushed_grad_task)
 
 
 @kernel
@@ -161,41 +129,7 @@ def pulled_grad_task(
     scatter_outputs(out, geo.places, image, images, first_channel + begin, count, row, rows, geometry, x_grad)
 
 
-@kernel(parallel=True)
-def pulled_grad_tasks(
-    tasks: int,
-    grad: Array,
-    first_filter: int,
-    x: Array,
-    first_channel: int,
-    channels: int,
-    part: int,
-    w: Array,
-    rule: int,
-    offsets: Array,
-    phases: Array,
-    geometry: Any,
-    x_grad: Array,
-    one: float,
-) -> None:
-    """Run the tasks on all threads."""
-    for task in numba.prange(tasks):
-        pulled_grad_task(
-            np.int64(task),
-            grad,
-            first_filter,
-            x,
-            first_channel,
-            channels,
-            part,
-            w,
-            rule,
-            offsets,
-            phases,
-            geometry,
-            x_grad,
-            one,
-        )
+pulled_grad_tasks = on_threads(pulled_grad_task)
 
 
 def input_grad(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from minadder.autograd import Array
 from minadder.jit import kernel
 from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import FULL_PRECISION, PRODUCT
+from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import ENTRIES, weight_grad_tile
 from minadder.kernels.unfold import gather_outputs, unfold
 from minadder.kernels.windowed import bands, laid_out, run
@@ -90,43 +90,7 @@ def weight_grad_task(
         )
 
 
-@kernel(parallel=True)
-def weight_grad_tasks(
-    tasks: int,
-    parts: int,
-    grad: Array,
-    first_filter: int,
-    filters: int,
-    x: Array,
-    first_channel: int,
-    w: Array,
-    rule: int,
-    offsets: Array,
-    phases: Array,
-    geometry: Any,
-    partial: Array,
-    totals: Array,
-    one: float,
-) -> None:
-    """Run the tasks on all threads."""
-    for task in numba.prange(tasks):
-        weight_grad_task(
-            np.int64(task),
-            parts,
-            grad,
-            first_filter,
-            filters,
-            x,
-            first_channel,
-            w,
-            rule,
-            offsets,
-            phases,
-            geometry,
-            partial,
-            totals,
-            one,
-        )
+weight_grad_tasks = on_threads(weight_grad_task)
 
 
 def blocks_shape(w_shape: tuple[int, ...], block: int) -> tuple[int, int]:

@@ -1,0 +1,74 @@
+"""Running a kernel's tasks on all threads.
+
+`numba.prange` would do, but Numba compiles what a parallel loop calls again for the loop, four times in all, and the
+windowed layers' tasks are large. Here the loop knows the task by its address alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba.core import config, extending, types
+
+from minadder.jit import kernel, without_read_only
+
+intrinsic: Callable[..., Any] = extending.intrinsic  # what it returns is called in kernels alone
+
+
+@intrinsic
+def call_task(typing: Any, address: Any, task: Any, arguments: Any) -> Any:
+    """Call the compiled kernel at an address as kernel(task, *arguments); it must return None."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> Any:
+        given = (types.int64, *arguments.types)
+        function_type = context.call_conv.get_function_type(types.none, given)
+        function = builder.inttoptr(values[0], function_type.as_pointer())
+        unpacked = [builder.extract_value(values[2], index) for index in range(len(arguments.types))]
+        number = context.cast(builder, values[1], task, types.int64)
+        context.call_conv.call_function(builder, function, types.none, given, [number, *unpacked])
+        return context.get_dummy_value()
+
+    return types.void(address, task, arguments), emit
+
+
+@kernel(parallel=True)
+def call_tasks(address: int, tasks: int, arguments: tuple[Any, ...]) -> None:
+    """Call the kernel at an address with the numbers of all tasks."""
+    for task in numba.prange(tasks):
+        call_task(address, task, arguments)
+
+
+def on_threads(one_task: Any) -> Callable[..., None]:
+    """Return a function (tasks, *arguments) that calls one_task(task, *arguments) for all tasks, on all threads.
+
+    Parameters
+    ----------
+    one_task
+        A kernel of arrays and numbers that returns nothing. Its first argument is the number of the task; the dtype
+        of the last one tells for which dtype it is to be compiled.
+    """
+    addresses: dict[Any, int] = {}
+
+    def all_tasks(tasks: int, *arguments: Any) -> None:
+        if config.DISABLE_JIT or config.BOUNDSCHECK:
+            for task in range(tasks):
+                one_task(task, *arguments)
+            return
+        dtype = arguments[-1].dtype
+        if dtype not in addresses:
+            addresses[dtype] = address_of(one_task, arguments)
+        call_tasks(addresses[dtype], tasks, arguments)
+
+    return all_tasks
+
+
+def address_of(one_task: Any, arguments: tuple[Any, ...]) -> int:
+    """Return the address of a kernel compiled for arguments."""
+    given = (types.int64, *map(numba.typeof, without_read_only(arguments)))
+    one_task.compile(given)
+    compiled = one_task.overloads[given]
+    address: int = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    return address
