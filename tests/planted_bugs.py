@@ -204,6 +204,14 @@ BUGS = {
         "-k",
         "parts_of and smaller",
     ),
+    "a last, smaller block of channels put in the places of a full one": in_kernel(
+        "windowed_weight_grad.py",
+        "geo.block * geo.kernel_height * geo.kernel_width,",
+        "channels * geo.kernel_height * geo.kernel_width,",
+        ADDER,
+        "-k",
+        "parts_of and smaller",
+    ),
     "sums of the gradient counted for each block of channels": in_kernel(
         "windowed_weight_grad.py", "if block == 0:", "if block >= 0:", ADDER, "-k", "extreme and smaller"
     ),
@@ -232,7 +240,7 @@ BUGS = {
     "sums cut by the number of threads": compiled_kernel(
         "windowed_weight_grad.py",
         "parts = max(1, min(layouts, 16, max(2, PARTIAL_ELEMENTS * groups // w.size)))",
-        "parts = max(1, min(layouts, numba.get_num_threads()))",
+        "parts = max(1, min(layouts, __import__('numba').get_num_threads()))",
         ADDER,
         "-k",
         "one_thread and sign and float32",
