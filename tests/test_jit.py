@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is com
 def kernel_modules() -> Iterator[ModuleType]:
     """Yield the imported modules that may hold kernels."""
     for name, module in sorted(sys.modules.items()):
-        if name.startswith("minadder.kernels."):
+        if name.startswith("minadder.kernels.") or name == "test_tasks":
             yield module
 
 
@@ -54,9 +54,13 @@ def normalised(signature: str) -> str:
 
 
 def assert_one_variant_each() -> None:
-    """No kernel may have been compiled for anything but a dtype."""
-    several = {name: signatures for name, signatures in variants().items() if len(signatures) > 1}
+    """No kernel may have been compiled for anything but a dtype; the loop over tasks, once for each kind of task."""
+    found = variants()
+    loops = found.pop("minadder.kernels.tasks.call_tasks")
+    several = {name: signatures for name, signatures in found.items() if len(signatures) > 1}
     assert several == {}
+    tasks = {signature.removeprefix("(int64, ") for kernel in found.values() for signature in kernel}
+    assert {loop.removeprefix("(int64, int64, Tuple((").removesuffix("))") for loop in loops} <= tasks
 
 
 @both_dtypes

@@ -268,10 +268,14 @@ def avg_pooled(draw: Draw) -> Sample:
 
 
 def normalised(draw: Draw) -> Sample:
-    """Inputs (N, C, ...) with at least two values a channel, γ and β, with or without a ReLU behind."""
+    """Inputs (N, C, ...) with at least two values a channel, γ and β, with or without a ReLU behind.
+
+    β is a half plus a sixteenth, so that no output sits on the ReLU's kink: not for an x at the mean, nor for the
+    rational values of x̂ that small batches and square variances give.
+    """
     channels = draw.integer(1, 4)
     x = draw.distinct((draw.integer(2, 4), channels, *draw.shape(most=2)))
-    arrays = x, draw.quarters((channels,)), draw.halves((channels,))
+    arrays = x, draw.quarters((channels,)), draw.halves((channels,)) + 1 / 16
     return Sample(arrays, {"relu": bool(draw.integer(0, 1))})
 
 
