@@ -102,13 +102,16 @@ def add_lane_sums(tile: Array, array: Array, index: int) -> None:
 
 
 def move_rows(
-    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int, adding: bool
-) -> None:
+    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int, spacing: int,
+    adding: bool,
+) -> None:  # fmt: skip
     assert count > 0
+    spaced = 1 + (count - 1) * spacing
     for row in range(rows):
-        values = stretch(source, begin + row * step, count)
-        place = stretch(target, to + row * to_step, count)
-        place[:] = place + values if adding else values
+        if adding:
+            stretch(target, to + row * to_step, spaced)[::spacing] += stretch(source, begin + row * step, count)
+        else:
+            stretch(target, to + row * to_step, count)[:] = stretch(source, begin + row * step, spaced)[::spacing]
 
 
 MODELS: tuple[Callable[..., Any], ...] = (

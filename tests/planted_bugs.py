@@ -98,8 +98,8 @@ BUGS = {
     ),
     "stride ignored in the input gradient of wide rows": in_kernel(
         "unfold.py",
-        "add_column(flat, place + s * row_step, geo.stride_x, u, at + s * pitch, 1, high - low)",
-        "add_column(flat, place + s * row_step, 1, u, at + s * pitch, 1, high - low)",
+        "add_rows(flat, place, row_step, u, at, pitch, high - low, last - first, geo.stride_x)",
+        "add_rows(flat, place, row_step, u, at, pitch, high - low, last - first, 1)",
         UNFOLD,
         "-k",
         "adjoint",
@@ -176,8 +176,8 @@ BUGS = {
     ),
     "rows of several images scattered without the others' pitch": in_kernel(
         "unfold.py",
-        "copy_rows(flat, to + b * step, width, out, place, row_step, width, rows)",
-        "copy_rows(flat, to + b * step, width, out, place, width, width, rows)",
+        "copy_rows(flat, to + b * step, width, out, place, row_step, width, rows, 1)",
+        "copy_rows(flat, to + b * step, width, out, place, width, width, rows, 1)",
         UNFOLD,
         "-k",
         "gathered",

@@ -157,7 +157,7 @@ def test_the_notice_comes_once_for_a_kernel_with_its_helpers(tmp_path: Path) -> 
 def test_bounds_are_checked_on_demand(tmp_path: Path) -> None:
     code = (
         "import numpy as np; from minadder.kernels.plain_tiles import copy_rows\n"
-        "try: copy_rows(np.zeros(1), 0, 0, np.ones(1), 0, 0, 2, 1)\n"
+        "try: copy_rows(np.zeros(1), 0, 0, np.ones(1), 0, 0, 2, 1, 1)\n"
         "except IndexError: print('caught')"
     )
     assert run(code, tmp_path, NUMBA_BOUNDSCHECK="1").stdout == "caught\n"

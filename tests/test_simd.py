@@ -279,41 +279,78 @@ def test_a_nan_stays_in_the_sum_of_its_vector(dtype: Any) -> None:
 
 @kernel
 def copy(target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int) -> None:
-    move_rows(target, to, to_step, source, begin, step, count, rows, False)
+    move_rows(target, to, to_step, source, begin, step, count, rows, 1, False)
 
 
 @kernel
 def add(target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int) -> None:
-    move_rows(target, to, to_step, source, begin, step, count, rows, True)
+    move_rows(target, to, to_step, source, begin, step, count, rows, 1, True)
+
+
+@kernel
+def copy_every_second(
+    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int
+) -> None:
+    move_rows(target, to, to_step, source, begin, step, count, rows, 2, False)
+
+
+@kernel
+def add_to_every_second(
+    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int
+) -> None:
+    move_rows(target, to, to_step, source, begin, step, count, rows, 2, True)
+
+
+ROW = 120
+"""Places from one row to the next."""
+
+every_move = pytest.mark.parametrize(
+    ("move", "from_spacing", "to_spacing", "adding"),
+    [(copy, 1, 1, False), (add, 1, 1, True), (copy_every_second, 2, 1, False), (add_to_every_second, 1, 2, True)],
+    ids=["copy", "add", "copy every second", "add to every second"],
+)
 
 
 @needs_vectors
 @both_dtypes
-@pytest.mark.parametrize("move", [copy, add], ids=["copy", "add"])
+@every_move
 @pytest.mark.parametrize("rows", [0, 1, 3])
-def test_rows_of_any_length_are_moved_and_nothing_beside_them(dtype: Any, move: Any, rows: int) -> None:
+def test_rows_of_any_length_are_moved_and_nothing_beside_them(
+    dtype: Any, move: Any, from_spacing: int, to_spacing: int, adding: bool, rows: int
+) -> None:
     for count in range(1, 3 * lanes_of(dtype) + 2):
-        source = nowhere(2 * GUARD + rows * 60, dtype)
+        source = nowhere(2 * GUARD + rows * ROW, dtype)
         target = np.full_like(source, 77)
-        taken, written = (array[GUARD:-GUARD].reshape(rows, 60)[:, :count] for array in (source, target))
+        taken = source[GUARD:-GUARD].reshape(rows, ROW)[:, : from_spacing * count : from_spacing]
+        written = target[GUARD:-GUARD].reshape(rows, ROW)[:, : to_spacing * count : to_spacing]
         taken[...] = numbers(rows * count, dtype).reshape(rows, count)
         written[...] = numbers(rows * count, dtype, seed=1).reshape(rows, count)
         wanted = target.copy()
-        wanted[GUARD:-GUARD].reshape(rows, 60)[:, :count] = taken + (written if move is add else 0)
-        move(target, GUARD, 60, source, GUARD, 60, count, rows)
+        places = wanted[GUARD:-GUARD].reshape(rows, ROW)[:, : to_spacing * count : to_spacing]
+        places[...] = taken + places if adding else taken
+        move(target, GUARD, ROW, source, GUARD, ROW, count, rows)
         assert same_bits(target, wanted)
 
 
 @needs_vectors
 @both_dtypes
-def test_the_last_row_may_end_where_the_array_ends(dtype: Any) -> None:
+@every_move
+def test_the_last_row_may_end_where_the_array_ends(
+    dtype: Any, move: Any, from_spacing: int, to_spacing: int, adding: bool
+) -> None:
     """What follows, here other numbers of the same memory, is neither read nor written: masked lanes are left alone."""
     for count in range(1, 2 * lanes_of(dtype) + 2):
-        memory = nowhere(2 * count + 64, dtype)
-        source, target = numbers(2 * count, dtype), memory[: 2 * count]
-        copy(target, 0, count, source, 0, count, count, 2)
-        assert same_bits(target, source)
-        assert np.isnan(memory[2 * count :]).all()
+        taken, written = 1 + (count - 1) * from_spacing, 1 + (count - 1) * to_spacing
+        memory = nowhere(taken + written + 64, dtype)
+        source, target = memory[64:][:taken], memory[64 + taken :]
+        source[::from_spacing] = numbers(count, dtype)
+        target[::to_spacing] = numbers(count, dtype, seed=1)
+        wanted = memory.copy()
+        wanted[64 + taken :: to_spacing] = (
+            source[::from_spacing] + target[::to_spacing] if adding else source[::from_spacing]
+        )
+        move(target, 0, written, source, 0, taken, count, 1)
+        assert same_bits(memory, wanted)
 
 
 # Which registers there are

@@ -234,20 +234,23 @@ def test_weight_grad_tile(tiles: Any, dtype: Any, rule: str) -> None:
 @every_path
 @both_dtypes
 @pytest.mark.parametrize("adding", [False, True], ids=["copy", "add"])
-def test_rows_of_any_length(tiles: Any, dtype: Any, adding: bool) -> None:
+@pytest.mark.parametrize("spacing", [1, 2, 3])
+def test_rows_of_any_length(tiles: Any, dtype: Any, spacing: int, adding: bool) -> None:
     """Also none, and less than none, as a window beyond the image has."""
     move = tiles.add_rows if adding else tiles.copy_rows
     for rows in range(4):
         for count in (-3, 0, 1, 3, 8, 15, 16, 17, 33):
             rng = np.random.default_rng(count + 5)
-            source, before = (rng.integers(-9, 9, (rows + 1) * 40).astype(dtype) for _ in range(2))
+            source, before = (rng.integers(-9, 9, rows * 110 + 2).astype(dtype) for _ in range(2))
             target, memory = guarded(before)
-            move(target, 2, 37, source, 1, 39, count, rows)
+            move(target, 2, 107, source, 1, 109, count, rows, spacing)
             wanted = before.copy()
             for row in range(rows if count > 0 else 0):
-                taken = source[1 + 39 * row : 1 + 39 * row + count]
-                place = slice(2 + 37 * row, 2 + 37 * row + count)
-                wanted[place] = wanted[place] + taken if adding else taken
+                spaced = 1 + (count - 1) * spacing
+                if adding:
+                    wanted[2 + 107 * row :][:spaced:spacing] += source[1 + 109 * row :][:count]
+                else:
+                    wanted[2 + 107 * row :][:count] = source[1 + 109 * row :][:spaced:spacing]
             np.testing.assert_array_equal(target, wanted)
             assert_guards_stand(memory)
 

@@ -19,22 +19,38 @@ ENTRIES = 4
 
 @kernel
 def copy_rows(
-    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int
+    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int, spacing: int
 ) -> None:
-    """Copy `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart."""
+    """Copy `rows` rows of `count` numbers to rows `to_step` apart; they start `step` apart in the source.
+
+    Within a row the source's numbers are `spacing` apart.
+    """
     for row in range(rows):
         place, at = np.uintp(to + row * to_step), np.uintp(begin + row * step)
-        for q in range(np.uintp(max(0, count))):
-            target[place + q] = source[at + q]
+        if spacing == 1:  # a known spacing lets LLVM use vectors
+            for q in range(np.uintp(max(0, count))):
+                target[place + q] = source[at + q]
+        else:
+            for q in range(np.uintp(max(0, count))):
+                target[place + q] = source[at + q * np.uintp(spacing)]
 
 
 @kernel
-def add_rows(target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int) -> None:
-    """Add `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart."""
+def add_rows(
+    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int, spacing: int
+) -> None:
+    """Add `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart.
+
+    Within a row the target's numbers are `spacing` apart.
+    """
     for row in range(rows):
         place, at = np.uintp(to + row * to_step), np.uintp(begin + row * step)
-        for q in range(np.uintp(max(0, count))):
-            target[place + q] += source[at + q]
+        if spacing == 1:
+            for q in range(np.uintp(max(0, count))):
+                target[place + q] += source[at + q]
+        else:
+            for q in range(np.uintp(max(0, count))):
+                target[place + q * np.uintp(spacing)] += source[at + q]
 
 
 @kernel

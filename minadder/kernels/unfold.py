@@ -216,11 +216,7 @@ def unfold(
                     continue
                 for b in range(images):
                     place, at = to + first * pitch + b * width + low, begin + b * image_step + low * geo.stride_x
-                    if geo.stride_x == 1:
-                        copy_rows(u, place, pitch, flat, at, row_step, high - low, last - first)
-                    else:
-                        for s in range(last - first):
-                            copy_column(u, place + s * pitch, 1, flat, at + s * row_step, geo.stride_x, high - low)
+                    copy_rows(u, place, pitch, flat, at, row_step, high - low, last - first, geo.stride_x)
 
 
 @kernel
@@ -260,11 +256,7 @@ def fold(
                     continue
                 for b in range(images):
                     place, at = to + b * image_step + low * geo.stride_x, begin + b * width + low
-                    if geo.stride_x == 1:
-                        add_rows(flat, place, row_step, u, at, pitch, high - low, last - first)
-                    else:
-                        for s in range(last - first):
-                            add_column(flat, place + s * row_step, geo.stride_x, u, at + s * pitch, 1, high - low)
+                    add_rows(flat, place, row_step, u, at, pitch, high - low, last - first, geo.stride_x)
 
 
 @kernel
@@ -288,7 +280,7 @@ def gather_outputs(
     for t in range(filters):
         begin = ((image * y.shape[1] + filter + t) * height + row) * width
         if geo.images == 1:
-            copy_rows(g, t * pitch, 0, flat, begin, 0, rows * width, 1)
+            copy_rows(g, t * pitch, 0, flat, begin, 0, rows * width, 1, 1)
         elif width < SHORT_ROW:
             for r in range(rows):
                 for q in range(width):
@@ -297,7 +289,7 @@ def gather_outputs(
         else:
             for b in range(images):
                 place, row_step = t * pitch + b * width, geo.images * width
-                copy_rows(g, place, row_step, flat, begin + b * step, width, width, rows)
+                copy_rows(g, place, row_step, flat, begin + b * step, width, width, rows, 1)
 
 
 @kernel
@@ -321,7 +313,7 @@ def scatter_outputs(
     for t in range(filters):
         to = ((image * y.shape[1] + filter + t) * height + row) * width
         if geo.images == 1:
-            copy_rows(flat, to, 0, out, t * pitch, 0, rows * width, 1)
+            copy_rows(flat, to, 0, out, t * pitch, 0, rows * width, 1, 1)
         elif width < SHORT_ROW:
             for r in range(rows):
                 for q in range(width):
@@ -330,7 +322,7 @@ def scatter_outputs(
         else:
             for b in range(images):
                 place, row_step = t * pitch + b * width, geo.images * width
-                copy_rows(flat, to + b * step, width, out, place, row_step, width, rows)
+                copy_rows(flat, to + b * step, width, out, place, row_step, width, rows, 1)
 
 
 @kernel
@@ -343,12 +335,8 @@ def clear(target: Array, to: int, step: int, count: int) -> None:
 @kernel
 def copy_column(target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int) -> None:
     """Copy `count` numbers that are `step` apart to places `to_step` apart."""
-    if to_step == 1 and step == 2:  # a known step lets LLVM use vectors
-        for q in range(np.uintp(count)):
-            target[np.uintp(to) + q] = source[np.uintp(begin) + np.uintp(2) * q]
-    else:
-        for q in range(np.uintp(count)):
-            target[np.uintp(to) + q * np.uintp(to_step)] = source[np.uintp(begin) + q * np.uintp(step)]
+    for q in range(np.uintp(count)):
+        target[np.uintp(to) + q * np.uintp(to_step)] = source[np.uintp(begin) + q * np.uintp(step)]
 
 
 @kernel

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from minadder.autograd import Array
 from minadder.jit import kernel
+from minadder.kernels import plain_tiles
 from minadder.kernels.simd import (
     FULL_PRECISION,
     HARDTANH,
@@ -37,18 +38,34 @@ BLOCK = 4 * ENTRIES
 
 @kernel
 def copy_rows(
-    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int
+    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int, spacing: int
 ) -> None:
-    """Copy `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart."""
-    if count > 0:
-        move_rows(target, to, to_step, source, begin, step, count, rows, False)
+    """Copy `rows` rows of `count` numbers to rows `to_step` apart; they start `step` apart in the source.
+
+    Within a row the source's numbers are `spacing` apart.
+    """
+    if spacing == 1 and count > 0:
+        move_rows(target, to, to_step, source, begin, step, count, rows, 1, False)
+    elif spacing == 2 and count > 0:
+        move_rows(target, to, to_step, source, begin, step, count, rows, 2, False)
+    else:
+        plain_tiles.copy_rows(target, to, to_step, source, begin, step, count, rows, spacing)
 
 
 @kernel
-def add_rows(target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int) -> None:
-    """Add `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart."""
-    if count > 0:
-        move_rows(target, to, to_step, source, begin, step, count, rows, True)
+def add_rows(
+    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int, spacing: int
+) -> None:
+    """Add `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart.
+
+    Within a row the target's numbers are `spacing` apart.
+    """
+    if spacing == 1 and count > 0:
+        move_rows(target, to, to_step, source, begin, step, count, rows, 1, True)
+    elif spacing == 2 and count > 0:
+        move_rows(target, to, to_step, source, begin, step, count, rows, 2, True)
+    else:
+        plain_tiles.add_rows(target, to, to_step, source, begin, step, count, rows, spacing)
 
 
 @kernel
