@@ -101,22 +101,24 @@ def add_lane_sums(tile: Array, array: Array, index: int) -> None:
     stretch(array, index, len(tile))[:] += tile.sum(axis=1)
 
 
-def move_rows(
-    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int, spacing: int,
-    adding: bool,
+def move_planes(
+    target: Array, to: int, to_plane: int, to_row: int, source: Array, begin: int, plane_step: int, row_step: int,
+    planes: int, rows: int, count: int, spacing: int, adding: bool,
 ) -> None:  # fmt: skip
     assert count > 0
     spaced = 1 + (count - 1) * spacing
-    for row in range(rows):
-        if adding:
-            stretch(target, to + row * to_step, spaced)[::spacing] += stretch(source, begin + row * step, count)
-        else:
-            stretch(target, to + row * to_step, count)[:] = stretch(source, begin + row * step, spaced)[::spacing]
+    for plane in range(planes):
+        for row in range(rows):
+            place, at = to + plane * to_plane + row * to_row, begin + plane * plane_step + row * row_step
+            if adding:
+                stretch(target, place, spaced)[::spacing] += stretch(source, at, count)
+            else:
+                stretch(target, place, count)[:] = stretch(source, at, spaced)[::spacing]
 
 
 MODELS: tuple[Callable[..., Any], ...] = (
     zeros, load, load_at, store, add_at, keep, subtract_distances, add_products, add_input_slopes, add_weight_slopes,
-    add_lane_sums, move_rows,
+    add_lane_sums, move_planes,
 )  # fmt: skip
 
 
@@ -133,8 +135,8 @@ def modelled(name: str) -> Callable[..., None]:
 
 
 ENTRIES = vector_tiles.ENTRIES
-copy_rows = modelled("copy_rows")
-add_rows = modelled("add_rows")
+copy_planes = modelled("copy_planes")
+add_planes = modelled("add_planes")
 forward_tile = modelled("forward_tile")
 input_grad_tile = modelled("input_grad_tile")
 pulled_grad_tile = modelled("pulled_grad_tile")

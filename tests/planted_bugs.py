@@ -77,10 +77,10 @@ BUGS = {
     ),
     "padding ignored": in_kernel(
         "unfold.py",
-        """                slots = phases[f, 2] - (geo.rows - rows)
-                top = row * geo.stride_y + phases[f, 0] - geo.padding_y""",
-        """                slots = phases[f, 2] - (geo.rows - rows)
-                top = row * geo.stride_y + phases[f, 0]""",
+        """            slots = phases[f, 2] - (geo.rows - rows)
+            top = row * geo.stride_y + phases[f, 0] - geo.padding_y""",
+        """            slots = phases[f, 2] - (geo.rows - rows)
+            top = row * geo.stride_y + phases[f, 0]""",
         ADDER,
         "-k",
         "padded_cell",
@@ -90,16 +90,16 @@ BUGS = {
     ),
     "stride ignored in the input gradient": in_kernel(
         "unfold.py",
-        "place, at = to + s * row_step + q * geo.stride_x, begin + s * pitch + q",
-        "place, at = to + s * row_step + q, begin + s * pitch + q",
+        "place = to + c * plane + s * row_step + q * step",
+        "place = to + c * plane + s * row_step + q",
         ADDER,
         "-k",
         "bug_input_gradient",
     ),
     "stride ignored in the input gradient of wide rows": in_kernel(
         "unfold.py",
-        "add_rows(flat, place, row_step, u, at, pitch, high - low, last - first, geo.stride_x)",
-        "add_rows(flat, place, row_step, u, at, pitch, high - low, last - first, 1)",
+        "channels, depth, count, step)\n\n\n@kernel\ndef gather",
+        "channels, depth, count, 1)\n\n\n@kernel\ndef gather",
         UNFOLD,
         "-k",
         "adjoint",
@@ -132,10 +132,8 @@ BUGS = {
     ),
     "every image is the first": in_kernel(
         "unfold.py",
-        """    for c in range(channels):
-        plane = (image * x.shape[1] + channel + c) * geo.height * geo.width""",
-        """    for c in range(channels):
-        plane = (channel + c) * geo.height * geo.width""",
+        "begin = (image * x.shape[1] + channel) * plane",
+        "begin = channel * plane",
         UNFOLD,
         "-k",
         "im2col",
@@ -176,8 +174,8 @@ BUGS = {
     ),
     "rows of several images scattered without the others' pitch": in_kernel(
         "unfold.py",
-        "copy_rows(flat, to + b * step, width, out, place, row_step, width, rows, 1)",
-        "copy_rows(flat, to + b * step, width, out, place, width, width, rows, 1)",
+        "copy_planes(flat, place, plane, width, out, b * width, pitch, row_step, filters",
+        "copy_planes(flat, place, plane, width, out, b * width, pitch, width, filters",
         UNFOLD,
         "-k",
         "gathered",
@@ -294,11 +292,30 @@ BUGS = {
     ),
     "registers: a place beyond the row moved": compiled_kernel(
         "simd.py",
-        "mask = lane_mask(builder, builder.add(rest, number(1)), vector)",
-        "mask = lane_mask(builder, builder.add(rest, number(2)), vector)",
+        "spaced_masks(builder, builder.add(rest, number(1)), each, vector)",
+        "spaced_masks(builder, builder.add(rest, number(2)), each, vector)",
         SIMD,
         "-k",
         "moved",
+    ),
+    "registers: every second number of one vector taken twice": compiled_kernel(
+        "simd.py",
+        "[2 * lane for lane in range(width)]",
+        "[2 * lane % width for lane in range(width)]",
+        SIMD,
+        "-k",
+        "moved",
+    ),
+    "registers: what is added to every second place shifted by one": compiled_kernel(
+        "simd.py", "if lane % 2 == 0 else width for lane", "if lane % 2 == 1 else width for lane", SIMD, "-k", "moved"
+    ),
+    "an input gradient added to what was in memory": in_kernel(
+        "windowed_input_grad.py",
+        "x_grad[image : image + images, first_channel : first_channel + geo.channels] = 0",
+        "x_grad[image : image + images, first_channel : first_channel + 1] = 0",
+        ADDER,
+        "-k",
+        "extreme and rest",
     ),
     "registers: half of the lanes summed twice": compiled_kernel(
         "simd.py", "for shift in (0, width // 2)", "for shift in (0, 0)", SIMD, "-k", "lane_sums"

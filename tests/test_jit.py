@@ -141,7 +141,7 @@ def test_read_only_arrays_in_a_tuple_are_treated_alike() -> None:
 
 
 def test_the_notice_comes_once_for_a_kernel_with_its_helpers(tmp_path: Path) -> None:
-    """`gather_outputs` calls `copy_rows` and others, which are compiled with it."""
+    """`gather_outputs` calls `copy_planes` and others, which are compiled with it."""
     code = (
         "import numpy as np; from minadder.kernels.unfold import gather_outputs, layout\n"
         "plan = layout((1, 1, 1, 3), (1, 1, 1, 1), (1, 1), (0, 0), (1, 1), 8, 1, 1)\n"
@@ -156,8 +156,8 @@ def test_the_notice_comes_once_for_a_kernel_with_its_helpers(tmp_path: Path) -> 
 
 def test_bounds_are_checked_on_demand(tmp_path: Path) -> None:
     code = (
-        "import numpy as np; from minadder.kernels.plain_tiles import copy_rows\n"
-        "try: copy_rows(np.zeros(1), 0, 0, np.ones(1), 0, 0, 2, 1, 1)\n"
+        "import numpy as np; from minadder.kernels.plain_tiles import copy_planes\n"
+        "try: copy_planes(np.zeros(1), 0, 0, 0, np.ones(1), 0, 0, 0, 1, 1, 2, 1)\n"
         "except IndexError: print('caught')"
     )
     assert run(code, tmp_path, NUMBA_BOUNDSCHECK="1").stdout == "caught\n"

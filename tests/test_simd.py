@@ -25,7 +25,7 @@ from minadder.kernels.simd import (
     keep,
     load,
     load_at,
-    move_rows,
+    move_planes,
     store,
     subtract_distances,
     zeros,
@@ -278,31 +278,41 @@ def test_a_nan_stays_in_the_sum_of_its_vector(dtype: Any) -> None:
 
 
 @kernel
-def copy(target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int) -> None:
-    move_rows(target, to, to_step, source, begin, step, count, rows, 1, False)
+def copy(
+    target: Array, to: int, steps: tuple[int, int], source: Array, begin: int, sizes: tuple[int, int, int]
+) -> None:
+    move_planes(
+        target, to, steps[0], steps[1], source, begin, steps[0], steps[1], sizes[0], sizes[1], sizes[2], 1, False
+    )
 
 
 @kernel
-def add(target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int) -> None:
-    move_rows(target, to, to_step, source, begin, step, count, rows, 1, True)
+def add(target: Array, to: int, steps: tuple[int, int], source: Array, begin: int, sizes: tuple[int, int, int]) -> None:
+    move_planes(
+        target, to, steps[0], steps[1], source, begin, steps[0], steps[1], sizes[0], sizes[1], sizes[2], 1, True
+    )
 
 
 @kernel
 def copy_every_second(
-    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int
+    target: Array, to: int, steps: tuple[int, int], source: Array, begin: int, sizes: tuple[int, int, int]
 ) -> None:
-    move_rows(target, to, to_step, source, begin, step, count, rows, 2, False)
+    move_planes(
+        target, to, steps[0], steps[1], source, begin, steps[0], steps[1], sizes[0], sizes[1], sizes[2], 2, False
+    )
 
 
 @kernel
 def add_to_every_second(
-    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int
+    target: Array, to: int, steps: tuple[int, int], source: Array, begin: int, sizes: tuple[int, int, int]
 ) -> None:
-    move_rows(target, to, to_step, source, begin, step, count, rows, 2, True)
+    move_planes(
+        target, to, steps[0], steps[1], source, begin, steps[0], steps[1], sizes[0], sizes[1], sizes[2], 2, True
+    )
 
 
-ROW = 120
-"""Places from one row to the next."""
+PLANE, ROW = 400, 120
+"""Places from one plane, or row, to the next."""
 
 every_move = pytest.mark.parametrize(
     ("move", "from_spacing", "to_spacing", "adding"),
@@ -311,24 +321,29 @@ every_move = pytest.mark.parametrize(
 )
 
 
+def in_planes(array: Array, planes: int, rows: int, count: int, spacing: int) -> Array:
+    """Return a view of the numbers that are to be moved, (planes, rows, count)."""
+    whole = array[GUARD:-GUARD].reshape(planes, PLANE)[:, : rows * ROW].reshape(planes, rows, ROW)
+    return whole[:, :, : spacing * count : spacing]
+
+
 @needs_vectors
 @both_dtypes
 @every_move
-@pytest.mark.parametrize("rows", [0, 1, 3])
+@pytest.mark.parametrize(("planes", "rows"), [(0, 1), (1, 0), (1, 1), (1, 3), (3, 1), (2, 3)])
 def test_rows_of_any_length_are_moved_and_nothing_beside_them(
-    dtype: Any, move: Any, from_spacing: int, to_spacing: int, adding: bool, rows: int
+    dtype: Any, move: Any, from_spacing: int, to_spacing: int, adding: bool, planes: int, rows: int
 ) -> None:
     for count in range(1, 3 * lanes_of(dtype) + 2):
-        source = nowhere(2 * GUARD + rows * ROW, dtype)
+        source = nowhere(2 * GUARD + planes * PLANE, dtype)
         target = np.full_like(source, 77)
-        taken = source[GUARD:-GUARD].reshape(rows, ROW)[:, : from_spacing * count : from_spacing]
-        written = target[GUARD:-GUARD].reshape(rows, ROW)[:, : to_spacing * count : to_spacing]
-        taken[...] = numbers(rows * count, dtype).reshape(rows, count)
-        written[...] = numbers(rows * count, dtype, seed=1).reshape(rows, count)
+        taken = in_planes(source, planes, rows, count, from_spacing)
+        written = in_planes(target, planes, rows, count, to_spacing)
+        taken[...] = numbers(taken.size, dtype).reshape(taken.shape)
+        written[...] = numbers(taken.size, dtype, seed=1).reshape(taken.shape)
         wanted = target.copy()
-        places = wanted[GUARD:-GUARD].reshape(rows, ROW)[:, : to_spacing * count : to_spacing]
-        places[...] = taken + places if adding else taken
-        move(target, GUARD, ROW, source, GUARD, ROW, count, rows)
+        in_planes(wanted, planes, rows, count, to_spacing)[...] = taken + written if adding else taken
+        move(target, GUARD, (PLANE, ROW), source, GUARD, (planes, rows, count))
         assert same_bits(target, wanted)
 
 
@@ -349,7 +364,7 @@ def test_the_last_row_may_end_where_the_array_ends(
         wanted[64 + taken :: to_spacing] = (
             source[::from_spacing] + target[::to_spacing] if adding else source[::from_spacing]
         )
-        move(target, 0, written, source, 0, taken, count, 1)
+        move(target, 0, (0, 0), source, 0, (1, 1, count))
         assert same_bits(memory, wanted)
 
 

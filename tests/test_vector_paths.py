@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import subprocess
 import sys
@@ -237,20 +238,21 @@ def test_weight_grad_tile(tiles: Any, dtype: Any, rule: str) -> None:
 @pytest.mark.parametrize("spacing", [1, 2, 3])
 def test_rows_of_any_length(tiles: Any, dtype: Any, spacing: int, adding: bool) -> None:
     """Also none, and less than none, as a window beyond the image has."""
-    move = tiles.add_rows if adding else tiles.copy_rows
-    for rows in range(4):
+    move = tiles.add_planes if adding else tiles.copy_planes
+    for planes, rows in itertools.product(range(3), range(4)):
         for count in (-3, 0, 1, 3, 8, 15, 16, 17, 33):
             rng = np.random.default_rng(count + 5)
-            source, before = (rng.integers(-9, 9, rows * 110 + 2).astype(dtype) for _ in range(2))
+            source, before = (rng.integers(-9, 9, planes * 340 + 2).astype(dtype) for _ in range(2))
             target, memory = guarded(before)
-            move(target, 2, 107, source, 1, 109, count, rows, spacing)
+            move(target, 2, 331, 107, source, 1, 337, 109, planes, rows, count, spacing)
             wanted = before.copy()
-            for row in range(rows if count > 0 else 0):
+            for plane, row in itertools.product(range(planes), range(rows if count > 0 else 0)):
                 spaced = 1 + (count - 1) * spacing
+                place, at = 2 + 331 * plane + 107 * row, 1 + 337 * plane + 109 * row
                 if adding:
-                    wanted[2 + 107 * row :][:spaced:spacing] += source[1 + 109 * row :][:count]
+                    wanted[place : place + spaced : spacing] += source[at : at + count]
                 else:
-                    wanted[2 + 107 * row :][:count] = source[1 + 109 * row :][:spaced:spacing]
+                    wanted[place : place + count] = source[at : at + spaced : spacing]
             np.testing.assert_array_equal(target, wanted)
             assert_guards_stand(memory)
 
@@ -271,7 +273,7 @@ def test_tiles_stay_within_the_arrays_of_any_layer(layer: Layer, rules: tuple[st
             windowed: ("forward_tile",),
             windowed_input_grad: ("input_grad_tile", "pulled_grad_tile"),
             windowed_weight_grad: ("weight_grad_tile", "ENTRIES"),
-            unfold: ("copy_rows", "add_rows"),
+            unfold: ("copy_planes", "add_planes"),
         }.items():
             for name in names:
                 patch.setattr(module, name, getattr(modelled_tiles, name))

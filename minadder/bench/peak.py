@@ -35,6 +35,9 @@ MOST_TURNS = 1 << 22
 SECONDS_A_RUN = 2e-3
 """Far longer than threads take to start."""
 
+RUNS_TO_CHOOSE = 10
+"""Of each form of a mix, in turns: the best of fewer may be the wrong form's on a noisy machine."""
+
 REGISTERS = {"x86_64": "v", "AMD64": "v", "aarch64": "w", "arm64": "w"}
 """How inline assembly asks for a vector register, by the machine's name."""
 
@@ -137,12 +140,6 @@ def spin_all(
         spin(turns, mix, fused, numbers, out, thread * SUMS * lanes, lanes, one)
 
 
-def numbers() -> Array:
-    """Return x, w and g as `spin` reads them: every term of every mix is 1, so that a sum is its count of terms."""
-    lanes = simd.lanes(4)
-    return np.repeat(np.array([2.0, 1.0, 1.0], np.float32), [VECTORS * lanes, ROWS * lanes, VECTORS * lanes])
-
-
 class Spin:
     """A mix on all of Numba's threads, as a case to measure: `terms` terms a run, in about `SECONDS_A_RUN`.
 
@@ -169,11 +166,11 @@ class Spin:
         self.turns, self.fused = 1, False
         self()  # compiled
         self.turns = FIRST_TURNS
-        forms = (False,) if mix == "product" else (False, True)
-        speeds = {form: max(self.speed(form) for _ in range(3)) for form in forms}
-        self.fused = max(speeds, key=speeds.__getitem__)
-        turns = speeds[self.fused] * SECONDS_A_RUN / self.out.size
+        turns = max(self.speed(False) for _ in range(3)) * SECONDS_A_RUN / self.out.size
         self.turns = min(MOST_TURNS, max(FIRST_TURNS, int(turns)))
+        forms = (False,) if mix == "product" else (False, True)
+        speeds = [(self.speed(form), form) for _ in range(RUNS_TO_CHOOSE) for form in forms]
+        self.fused = max(speeds)[1]
 
     @property
     def terms(self) -> int:

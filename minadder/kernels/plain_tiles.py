@@ -18,39 +18,65 @@ ENTRIES = 4
 
 
 @kernel
-def copy_rows(
-    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int, spacing: int
+def copy_planes(
+    target: Array,
+    to: int,
+    to_plane: int,
+    to_row: int,
+    source: Array,
+    begin: int,
+    plane_step: int,
+    row_step: int,
+    planes: int,
+    rows: int,
+    count: int,
+    spacing: int,
 ) -> None:
-    """Copy `rows` rows of `count` numbers to rows `to_step` apart; they start `step` apart in the source.
+    """Copy planes of `rows` rows of `count` numbers to planes `to_plane` apart, their rows `to_row` apart.
 
-    Within a row the source's numbers are `spacing` apart.
+    In the source they are `plane_step` and `row_step` apart. Within a row the source's numbers are `spacing` apart.
     """
-    for row in range(rows):
-        place, at = np.uintp(to + row * to_step), np.uintp(begin + row * step)
-        if spacing == 1:  # a known spacing lets LLVM use vectors
-            for q in range(np.uintp(max(0, count))):
-                target[place + q] = source[at + q]
-        else:
-            for q in range(np.uintp(max(0, count))):
-                target[place + q] = source[at + q * np.uintp(spacing)]
+    for plane in range(planes):
+        for row in range(rows):
+            place = np.uintp(to + plane * to_plane + row * to_row)
+            at = np.uintp(begin + plane * plane_step + row * row_step)
+            if spacing == 1:  # a known spacing lets LLVM use vectors
+                for q in range(np.uintp(max(0, count))):
+                    target[place + q] = source[at + q]
+            else:
+                for q in range(np.uintp(max(0, count))):
+                    target[place + q] = source[at + q * np.uintp(spacing)]
 
 
 @kernel
-def add_rows(
-    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int, spacing: int
+def add_planes(
+    target: Array,
+    to: int,
+    to_plane: int,
+    to_row: int,
+    source: Array,
+    begin: int,
+    plane_step: int,
+    row_step: int,
+    planes: int,
+    rows: int,
+    count: int,
+    spacing: int,
 ) -> None:
-    """Add `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart.
+    """Add planes of `rows` rows of `count` numbers to planes `to_plane` apart, their rows `to_row` apart.
 
-    Within a row the target's numbers are `spacing` apart.
+    In the source they are `plane_step` and `row_step` apart. Within a row the target's numbers are `spacing` apart.
     """
-    for row in range(rows):
-        place, at = np.uintp(to + row * to_step), np.uintp(begin + row * step)
-        if spacing == 1:
-            for q in range(np.uintp(max(0, count))):
-                target[place + q] += source[at + q]
-        else:
-            for q in range(np.uintp(max(0, count))):
-                target[place + q * np.uintp(spacing)] += source[at + q]
+    for plane in range(planes):
+        for row in range(rows):
+            place = np.uintp(to + plane * to_plane + row * to_row)
+            at = np.uintp(begin + plane * plane_step + row * row_step)
+            if spacing == 1:
+                for q in range(np.uintp(max(0, count))):
+                    target[place + q] += source[at + q]
+            else:
+                for q in range(np.uintp(max(0, count))):
+                    target[place + q * np.uintp(spacing)] += source[at + q]
 
 
 @kernel

@@ -412,20 +412,23 @@ def add_lane_sums(typing: Any, tile: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def move_rows(
+def move_planes(
     typing: Any,
     target: Any,
     to: Any,
-    to_step: Any,
+    to_plane: Any,
+    to_row: Any,
     source: Any,
     begin: Any,
-    step: Any,
-    count: Any,
+    plane_step: Any,
+    row_step: Any,
+    planes: Any,
     rows: Any,
+    count: Any,
     spacing: Any,
     adding: Any,
 ) -> Any:
-    """Copy `rows` rows of `count` > 0 numbers, rows `step` apart, to rows `to_step` apart; add them where `adding`.
+    """Copy planes of `rows` rows of `count` > 0 numbers to planes `to_plane` apart, or add them where `adding`.
 
     With a spacing of 2, every second number of the source is copied, or every second one of the target added to.
     For rows of a few vectors, where the start of a plain loop would cost more than its work.
@@ -435,11 +438,14 @@ def move_rows(
     spacings = (1, spacing.literal_value) if add else (spacing.literal_value, 1)
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        _, to, to_step, _, begin, step, count, rows, _, _ = arguments
+        _, to, to_plane, to_row, _, begin, plane_step, row_step, planes, rows, count, _, _ = arguments
         width = number(vector.count)
         rest = builder.srem(builder.sub(count, number(1)), width)
         whole = builder.sub(builder.sub(count, number(1)), rest)
         last_masks = [spaced_masks(builder, builder.add(rest, number(1)), each, vector) for each in spacings]
+
+        def place(first: Value, plane: Value, step: Value, row: Value, small_step: Value) -> Value:
+            return builder.add(first, builder.add(builder.mul(plane, step), builder.mul(row, small_step)))
 
         def move_vector(sources: Value, targets: Value, offset: Value, masks: list[list[Value | None]]) -> None:
             taken, written = (
@@ -453,16 +459,18 @@ def move_rows(
                 values = [builder.fadd(x, y, flags=FLAGS) for x, y in zip(old, values, strict=True)]
             write_masked(builder, values, written, masks[1])
 
-        with cgutils.for_range(builder, rows) as row:
-            targets = address(context, builder, target, arguments[0], builder.add(to, builder.mul(row.index, to_step)))
-            sources = address(context, builder, source, arguments[3], builder.add(begin, builder.mul(row.index, step)))
+        with cgutils.for_range(builder, planes) as plane, cgutils.for_range(builder, rows) as row:
+            written = place(to, plane.index, to_plane, row.index, to_row)
+            taken = place(begin, plane.index, plane_step, row.index, row_step)
+            targets = address(context, builder, target, arguments[0], written)
+            sources = address(context, builder, source, arguments[4], taken)
             with cgutils.for_range_slice(builder, number(0), whole, width) as (offset, _):
                 move_vector(sources, targets, offset, [[None] * each for each in spacings])
             move_vector(sources, targets, whole, last_masks)
         return context.get_dummy_value()
 
-    index = types.intp
-    return types.void(target, index, index, source, index, index, index, index, spacing, adding), emit
+    sizes = [types.intp] * 3
+    return types.void(target, *sizes, source, *sizes, *sizes, spacing, adding), emit
 
 
 def spaced_masks(builder: ir.IRBuilder, count: Value, spacing: int, vector: ir.VectorType) -> list[Value]:

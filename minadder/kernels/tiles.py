@@ -7,8 +7,8 @@ from minadder.kernels import plain_tiles, simd, vector_tiles
 _tiles = vector_tiles if simd.VECTOR_BITS else plain_tiles
 
 ENTRIES = _tiles.ENTRIES
-copy_rows = _tiles.copy_rows
-add_rows = _tiles.add_rows
+copy_planes = _tiles.copy_planes
+add_planes = _tiles.add_planes
 forward_tile = _tiles.forward_tile
 input_grad_tile = _tiles.input_grad_tile
 pulled_grad_tile = _tiles.pulled_grad_tile

@@ -21,7 +21,7 @@ import numpy as np
 from minadder.autograd import Array
 from minadder.jit import kernel
 from minadder.kernels.geometry import Pair, output_size
-from minadder.kernels.tiles import add_rows, copy_rows
+from minadder.kernels.tiles import add_planes, copy_planes
 
 GEOMETRY = np.dtype(
     [
@@ -168,7 +168,7 @@ def inside(first: int, length: int, step: int, width: int) -> tuple[int, int]:
     return low, high
 
 
-SHORT_ROW = 8
+SHORT_ROW = 4
 """Rows of fewer places are laid out image by image instead, in one loop over the images."""
 
 
@@ -187,36 +187,40 @@ def unfold(
 ) -> None:
     """Lay out `channels` channels of some images of x (N, C, H, W) for `rows` output rows; padding becomes zeros."""
     geo = geometry[0]
-    width, pitch = geo.out_width, geo.images * geo.out_width
+    width, pitch, step = geo.out_width, geo.images * geo.out_width, geo.stride_x
     flat = x.reshape(-1)
-    image_step = x.shape[1] * geo.height * geo.width
-    for c in range(channels):
-        plane = (image * x.shape[1] + channel + c) * geo.height * geo.width
-        for j in range(geo.kernel_width):
-            left = j * geo.dilation_x - geo.padding_x
-            low, high = inside(left, width, geo.stride_x, geo.width)
-            for f in range(phases.shape[0]):
-                slots = phases[f, 2] - (geo.rows - rows)
-                top = row * geo.stride_y + phases[f, 0] - geo.padding_y
-                first, last = inside(top, slots, geo.stride_y, geo.height)
-                to = ((c * geo.kernel_width + j) * geo.slots + phases[f, 1]) * pitch
+    plane = geo.height * geo.width
+    image_step, row_step = x.shape[1] * plane, geo.stride_y * geo.width
+    to_channel = geo.kernel_width * geo.slots * pitch
+    for j in range(geo.kernel_width):
+        left = j * geo.dilation_x - geo.padding_x
+        low, high = inside(left, width, step, geo.width)
+        count = high - low
+        for f in range(phases.shape[0]):
+            slots = phases[f, 2] - (geo.rows - rows)
+            top = row * geo.stride_y + phases[f, 0] - geo.padding_y
+            first, last = inside(top, slots, geo.stride_y, geo.height)
+            depth = last - first
+            to = (j * geo.slots + phases[f, 1]) * pitch
+            for c in range(channels):
                 for s in range(slots):
                     if s < first or s >= last:
-                        clear(u, to + s * pitch, 1, pitch)
+                        clear(u, to + c * to_channel + s * pitch, 1, pitch)
                 for q in range(width):
                     if q < low or q >= high:
-                        clear(u, to + q, width, slots * geo.images)
-                begin = plane + (top + first * geo.stride_y) * geo.width + left
-                row_step = geo.stride_y * geo.width
-                if width < SHORT_ROW:
-                    for s in range(last - first):
+                        clear(u, to + c * to_channel + q, width, slots * geo.images)
+            begin = (image * x.shape[1] + channel) * plane + (top + first * geo.stride_y) * geo.width + left
+            if width < SHORT_ROW:
+                for c in range(channels):
+                    for s in range(depth):
                         for q in range(low, high):
-                            place, at = to + (first + s) * pitch + q, begin + s * row_step + q * geo.stride_x
+                            place = to + c * to_channel + (first + s) * pitch + q
+                            at = begin + c * plane + s * row_step + q * step
                             copy_column(u, place, width, flat, at, image_step, images)
-                    continue
-                for b in range(images):
-                    place, at = to + first * pitch + b * width + low, begin + b * image_step + low * geo.stride_x
-                    copy_rows(u, place, pitch, flat, at, row_step, high - low, last - first, geo.stride_x)
+                continue
+            for b in range(images):
+                place, at = to + first * pitch + b * width + low, begin + b * image_step + low * step
+                copy_planes(u, place, to_channel, pitch, flat, at, plane, row_step, channels, depth, count, step)
 
 
 @kernel
@@ -234,29 +238,32 @@ def fold(
 ) -> None:
     """Add a layout's entries back to the places in x (N, C, H, W) that `unfold` took them from."""
     geo = geometry[0]
-    width, pitch = geo.out_width, geo.images * geo.out_width
+    width, pitch, step = geo.out_width, geo.images * geo.out_width, geo.stride_x
     flat = x.reshape(-1)
-    image_step = x.shape[1] * geo.height * geo.width
-    for j in range(geo.kernel_width):  # outermost, since to add to what has just been written makes a core wait
+    plane = geo.height * geo.width
+    image_step, row_step = x.shape[1] * plane, geo.stride_y * geo.width
+    channel_step = geo.kernel_width * geo.slots * pitch
+    for j in range(geo.kernel_width):
         left = j * geo.dilation_x - geo.padding_x
-        low, high = inside(left, width, geo.stride_x, geo.width)
-        for c in range(channels):
-            plane = (image * x.shape[1] + channel + c) * geo.height * geo.width
-            for f in range(phases.shape[0]):
-                top = row * geo.stride_y + phases[f, 0] - geo.padding_y
-                first, last = inside(top, phases[f, 2] - (geo.rows - rows), geo.stride_y, geo.height)
-                begin = ((c * geo.kernel_width + j) * geo.slots + phases[f, 1] + first) * pitch
-                to = plane + (top + first * geo.stride_y) * geo.width + left
-                row_step = geo.stride_y * geo.width
-                if width < SHORT_ROW:
-                    for s in range(last - first):
+        low, high = inside(left, width, step, geo.width)
+        count = high - low
+        for f in range(phases.shape[0]):
+            top = row * geo.stride_y + phases[f, 0] - geo.padding_y
+            first, last = inside(top, phases[f, 2] - (geo.rows - rows), geo.stride_y, geo.height)
+            depth = last - first
+            begin = (j * geo.slots + phases[f, 1] + first) * pitch
+            to = (image * x.shape[1] + channel) * plane + (top + first * geo.stride_y) * geo.width + left
+            if width < SHORT_ROW:
+                for c in range(channels):
+                    for s in range(depth):
                         for q in range(low, high):
-                            place, at = to + s * row_step + q * geo.stride_x, begin + s * pitch + q
+                            place = to + c * plane + s * row_step + q * step
+                            at = begin + c * channel_step + s * pitch + q
                             add_column(flat, place, image_step, u, at, width, images)
-                    continue
-                for b in range(images):
-                    place, at = to + b * image_step + low * geo.stride_x, begin + b * width + low
-                    add_rows(flat, place, row_step, u, at, pitch, high - low, last - first, geo.stride_x)
+                continue
+            for b in range(images):
+                place, at = to + b * image_step + low * step, begin + b * width + low
+                add_planes(flat, place, plane, row_step, u, at, channel_step, pitch, channels, depth, count, step)
 
 
 @kernel
@@ -274,22 +281,22 @@ def gather_outputs(
 ) -> None:
     """Copy `rows` output rows of some images of y (N, T, H', W') to g, one stretch of places a filter."""
     geo = geometry[0]
-    width, height = geo.out_width, geo.out_height
+    width, plane = geo.out_width, geo.out_height * geo.out_width
     flat = y.reshape(-1)
-    step = y.shape[1] * height * width
-    for t in range(filters):
-        begin = ((image * y.shape[1] + filter + t) * height + row) * width
-        if geo.images == 1:
-            copy_rows(g, t * pitch, 0, flat, begin, 0, rows * width, 1, 1)
-        elif width < SHORT_ROW:
+    image_step = y.shape[1] * plane
+    begin = (image * y.shape[1] + filter) * plane + row * width
+    if geo.images == 1:
+        copy_planes(g, 0, pitch, 0, flat, begin, plane, 0, filters, 1, rows * width, 1)
+    elif width < SHORT_ROW:
+        for t in range(filters):
             for r in range(rows):
                 for q in range(width):
                     place = t * pitch + r * geo.images * width + q
-                    copy_column(g, place, width, flat, begin + r * width + q, step, images)
-        else:
-            for b in range(images):
-                place, row_step = t * pitch + b * width, geo.images * width
-                copy_rows(g, place, row_step, flat, begin + b * step, width, width, rows, 1)
+                    copy_column(g, place, width, flat, begin + t * plane + r * width + q, image_step, images)
+    else:
+        for b in range(images):
+            at, row_step = begin + b * image_step, geo.images * width
+            copy_planes(g, b * width, pitch, row_step, flat, at, plane, width, filters, rows, width, 1)
 
 
 @kernel
@@ -307,22 +314,22 @@ def scatter_outputs(
 ) -> None:
     """Copy stretches of places, one a filter, to `rows` output rows of some images of y (N, T, H', W')."""
     geo = geometry[0]
-    width, height = geo.out_width, geo.out_height
+    width, plane = geo.out_width, geo.out_height * geo.out_width
     flat = y.reshape(-1)
-    step = y.shape[1] * height * width
-    for t in range(filters):
-        to = ((image * y.shape[1] + filter + t) * height + row) * width
-        if geo.images == 1:
-            copy_rows(flat, to, 0, out, t * pitch, 0, rows * width, 1, 1)
-        elif width < SHORT_ROW:
+    image_step = y.shape[1] * plane
+    to = (image * y.shape[1] + filter) * plane + row * width
+    if geo.images == 1:
+        copy_planes(flat, to, plane, 0, out, 0, pitch, 0, filters, 1, rows * width, 1)
+    elif width < SHORT_ROW:
+        for t in range(filters):
             for r in range(rows):
                 for q in range(width):
                     place = t * pitch + r * geo.images * width + q
-                    copy_column(flat, to + r * width + q, step, out, place, width, images)
-        else:
-            for b in range(images):
-                place, row_step = t * pitch + b * width, geo.images * width
-                copy_rows(flat, to + b * step, width, out, place, row_step, width, rows, 1)
+                    copy_column(flat, to + t * plane + r * width + q, image_step, out, place, width, images)
+    else:
+        for b in range(images):
+            place, row_step = to + b * image_step, geo.images * width
+            copy_planes(flat, place, plane, width, out, b * width, pitch, row_step, filters, rows, width, 1)
 
 
 @kernel

@@ -23,7 +23,7 @@ from minadder.kernels.simd import (
     keep,
     load,
     load_at,
-    move_rows,
+    move_planes,
     store,
     subtract_distances,
     zeros,
@@ -37,35 +37,61 @@ BLOCK = 4 * ENTRIES
 
 
 @kernel
-def copy_rows(
-    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int, spacing: int
+def copy_planes(
+    target: Array,
+    to: int,
+    to_plane: int,
+    to_row: int,
+    source: Array,
+    begin: int,
+    plane_step: int,
+    row_step: int,
+    planes: int,
+    rows: int,
+    count: int,
+    spacing: int,
 ) -> None:
-    """Copy `rows` rows of `count` numbers to rows `to_step` apart; they start `step` apart in the source.
+    """Copy planes of `rows` rows of `count` numbers to planes `to_plane` apart, their rows `to_row` apart.
 
-    Within a row the source's numbers are `spacing` apart.
+    In the source they are `plane_step` and `row_step` apart. Within a row the source's numbers are `spacing` apart.
     """
     if spacing == 1 and count > 0:
-        move_rows(target, to, to_step, source, begin, step, count, rows, 1, False)
+        move_planes(target, to, to_plane, to_row, source, begin, plane_step, row_step, planes, rows, count, 1, False)
     elif spacing == 2 and count > 0:
-        move_rows(target, to, to_step, source, begin, step, count, rows, 2, False)
+        move_planes(target, to, to_plane, to_row, source, begin, plane_step, row_step, planes, rows, count, 2, False)
     else:
-        plain_tiles.copy_rows(target, to, to_step, source, begin, step, count, rows, spacing)
+        plain_tiles.copy_planes(
+            target, to, to_plane, to_row, source, begin, plane_step, row_step, planes, rows, count, spacing
+        )
 
 
 @kernel
-def add_rows(
-    target: Array, to: int, to_step: int, source: Array, begin: int, step: int, count: int, rows: int, spacing: int
+def add_planes(
+    target: Array,
+    to: int,
+    to_plane: int,
+    to_row: int,
+    source: Array,
+    begin: int,
+    plane_step: int,
+    row_step: int,
+    planes: int,
+    rows: int,
+    count: int,
+    spacing: int,
 ) -> None:
-    """Add `rows` rows of `count` numbers, `step` apart, to rows `to_step` apart.
+    """Add planes of `rows` rows of `count` numbers to planes `to_plane` apart, their rows `to_row` apart.
 
-    Within a row the target's numbers are `spacing` apart.
+    In the source they are `plane_step` and `row_step` apart. Within a row the target's numbers are `spacing` apart.
     """
     if spacing == 1 and count > 0:
-        move_rows(target, to, to_step, source, begin, step, count, rows, 1, True)
+        move_planes(target, to, to_plane, to_row, source, begin, plane_step, row_step, planes, rows, count, 1, True)
     elif spacing == 2 and count > 0:
-        move_rows(target, to, to_step, source, begin, step, count, rows, 2, True)
+        move_planes(target, to, to_plane, to_row, source, begin, plane_step, row_step, planes, rows, count, 2, True)
     else:
-        plain_tiles.add_rows(target, to, to_step, source, begin, step, count, rows, spacing)
+        plain_tiles.add_planes(
+            target, to, to_plane, to_row, source, begin, plane_step, row_step, planes, rows, count, spacing
+        )
 
 
 @kernel

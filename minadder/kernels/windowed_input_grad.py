@@ -41,10 +41,11 @@ def pushed_grad_task(
     x_grad: Array,
     one: float,
 ) -> None:
-    """Add to x_grad, for some images, what one group of filters gives. Windows overlap: a task takes whole images."""
+    """Write x_grad, for some images and the channels of one group. Windows overlap: a task takes whole images."""
     geo = geometry[0]
     image = task * geo.images
     images = min(geo.images, x_grad.shape[0] - image)
+    x_grad[image : image + images, first_channel : first_channel + geo.channels] = 0
     u = np.empty(geo.elements, grad.dtype)
     window = geo.kernel_height * geo.kernel_width
     for row in range(0, geo.out_height, geo.rows):
@@ -190,7 +191,7 @@ def pushed(
 ) -> Array:
     """Return the gradient by adding what each window gives to all entries that it sees."""
     plan = laid_out(x, w, stride, padding, dilation)
-    x_grad = np.zeros(x.shape, x.dtype)
+    x_grad = np.empty(x.shape, x.dtype)
     filters = w.shape[0] // groups
     for first in range(0, w.shape[0], filters):
         rows = np.zeros(filters * w[0].size + 4, w.dtype)  # a tile may read a little beyond the end
