@@ -91,6 +91,23 @@ def test_cases_take_turns(rounds: int, runs: int, names: set[str]) -> None:
     assert {name: len(times) for name, times in seconds.items()} == dict.fromkeys(order, rounds * runs)
 
 
+def test_a_case_that_is_a_context_manager_is_entered_for_its_turns() -> None:
+    order: list[str] = []
+
+    class Case:
+        def __enter__(self) -> None:
+            order.append("(")
+
+        def __exit__(self, *error: object) -> None:
+            order.append(")")
+
+        def __call__(self) -> None:
+            order.append("A")
+
+    interleave({"A": Case(), "B": lambda: order.append("B")}, Effort(rounds=2, seconds=0, runs=2))
+    assert "".join(order) == "(A)B" + 2 * "(AA)BB"
+
+
 def test_a_turn_lasts_as_long_as_asked_for() -> None:
     seconds = interleave({"A": lambda: None}, Effort(rounds=2, seconds=0.002))
     assert len(seconds["A"]) == 2 * timing.MOST_RUNS or sum(seconds["A"]) >= 0.004

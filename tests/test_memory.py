@@ -7,9 +7,11 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fresh_process
 import pytest
 
 from minadder import memory
@@ -37,6 +39,24 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+GIVEN_BACK = """
+import resource
+import numpy as np
+from minadder import memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        np.arange(5_000_000)  # 40 MB, which glibc by itself never keeps
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+found = []
+for setting in (memory.keep_freed, memory.give_back_freed, memory.keep_freed):
+    setting()
+    faults()
+    found.append(faults())
+print(*found)
+"""
+
+
 def faults(**settings: str) -> int:
     """Return how many pages a new process is given in four steps that allocate 18,000 each."""
     kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
@@ -48,6 +68,16 @@ def faults(**settings: str) -> int:
 @only_glibc
 def test_steps_take_no_new_pages_from_the_system() -> None:
     assert faults() < 200
+
+
+@only_glibc
+def test_freed_memory_goes_back_to_the_system_until_it_is_kept_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    kept, given_back, kept_again = map(int, fresh_process.run(GIVEN_BACK, tmp_path).stdout.split())
+    assert kept < given_back / 4 > kept_again
 
 
 @only_glibc
