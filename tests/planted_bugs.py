@@ -92,9 +92,9 @@ BUGS = {
         "unfold.py",
         "place = to + c * plane + s * row_step + q * step",
         "place = to + c * plane + s * row_step + q",
-        ADDER,
+        UNFOLD,
         "-k",
-        "bug_input_gradient",
+        "adjoint",
     ),
     "stride ignored in the input gradient of wide rows": in_kernel(
         "unfold.py",
@@ -182,8 +182,8 @@ BUGS = {
     ),
     "filters of a task written in the place of the first ones": in_kernel(
         "windowed.py",
-        "scatter_outputs(out, geo.places, image, images, first_filter + begin,",
-        "scatter_outputs(out, geo.places, image, images, first_filter,",
+        "scatter_outputs(out, geo.pitch, image, images, first_filter + begin,",
+        "scatter_outputs(out, geo.pitch, image, images, first_filter,",
         ADDER,
         "-k",
         "extreme and many",
@@ -215,8 +215,8 @@ BUGS = {
     ),
     "padding forgotten in the full-precision filter gradient": in_kernel(
         "windowed_weight_grad.py",
-        "stretch_sum(g, t * geo.places, places)",
-        "stretch_sum(g, t * geo.places, places - 1)",
+        "stretch_sum(g, t * geo.pitch, places)",
+        "stretch_sum(g, t * geo.pitch, places - 1)",
         ADDER,
         "-k",
         "padded_cell",

@@ -151,7 +151,7 @@ def test_fold_is_the_adjoint_of_unfold_for_extreme_shapes(name: str) -> None:
 
 def check_outputs(layer: Layer, plan: Layout, first: int) -> None:
     """Compare each part's gathered outputs, of the filters from `first` on, with a slice, and scatter them back."""
-    pitch, width = int(plan.geometry[0].places), plan.output[1]
+    pitch, width = int(plan.geometry[0].pitch), plan.output[1]
     filters = len(layer.w) - first
     grad, grad_memory = guarded(layer.grad)
     back, back_memory = guarded(np.full(layer.grad.shape, np.nan))
@@ -193,11 +193,11 @@ def test_whatever_a_tile_reads_lies_in_the_layout(layer: Layer, tile: tuple[int,
     geo = plan.geometry[0]
     window = layer.w.shape[2] * layer.w.shape[3]
     laid_out = geo.rows * geo.images * plan.output[1]
-    assert laid_out <= geo.places < laid_out + group
-    assert geo.places % group == 0
+    assert laid_out + vector <= geo.pitch < laid_out + group + vector
+    assert (geo.pitch - vector) % group == 0
     assert len(plan.offsets) % 4 == 0
     assert (plan.offsets >= 0).all()
-    assert plan.offsets.max() + geo.places + vector <= geo.elements
+    assert plan.offsets.max() + geo.pitch <= geo.elements
     entries, none = plan.offsets[: geo.block * window], plan.offsets[geo.block * window :]
     assert len(set(entries.tolist())) == len(entries)
     assert (none >= entries.max() + laid_out).all()

@@ -349,8 +349,7 @@ def add_input_slopes(
             )
             for vector, grad in enumerate(grads):
                 place = row * gs.count + vector
-                # w − x = −(x·1 − w)
-                d = builder.fneg(difference(builder, values[place], scalar, unit))
+                d = multiply_add(builder, values[place], builder.fneg(unit), scalar)  # w − x·1: see `difference`
                 new.append(multiply_add(builder, grad, slope(builder, rule.literal_value, d), old[place]))
         return pack(builder, new)
 

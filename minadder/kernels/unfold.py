@@ -45,7 +45,7 @@ GEOMETRY = np.dtype(
             "rows",  # of output, laid out together
             "block",  # channels laid out together
             "slots",  # padded rows kept of each channel, for each j
-            "places",  # of a full layout, rounded up to whole tiles of registers
+            "pitch",  # from one filter's places to the next's, see `layout`
             "group",  # places in a tile of registers
             "vector",  # places in a vector
             "elements",  # of the layout
@@ -65,6 +65,9 @@ ENOUGH_PLACES = 256
 
 LEAST_TASKS = 4
 """How many threads small batches should feed."""
+
+LINE = 64
+"""Bytes that a cache takes up at once, on x86 and most others."""
 
 FEW_FILTERS = 16
 """Fewer are not worth to lay out the input once more."""
@@ -136,7 +139,8 @@ def layout(
     places = -(-rows * pitch // group) * group
     length = channels * kernel_height * kernel_width
     layer = (channels, height, width, kernel_height, kernel_width, *stride, *padding, *dilation, out_height, out_width)
-    values = (*layer, length, images, rows, block, slots, places, group, vector, base + places + group)
+    apart = places + vector  # or stretches of 4 KB would all lie in the same few places of the first-level cache
+    values = (*layer, length, images, rows, block, slots, apart, group, vector, base + places + group)
     geometry = np.rec.array([values], dtype=GEOMETRY)
     tables = np.array(offsets, np.int64), np.array(phases, np.int64)
     return Layout(geometry, *tables, (out_height, out_width), block, -(-count // images), -(-out_height // rows))
@@ -158,6 +162,14 @@ def band(count: int, out_height: int, out_width: int, group: int) -> tuple[int, 
     most = max(least, min(MOST_PLACES // per_image, max(share, min(count, 2 * ENOUGH_PLACES // per_image))))
     choices = range(least, most + 1)
     return max(1, out_height), min(choices, key=lambda images: (waste(images, count, per_image), images))
+
+
+@kernel
+def aligned(count: int, like: Array) -> Array:
+    """Return memory for `count` numbers that begins with a line of the cache, as then its vectors do."""
+    memory = np.empty(count + LINE // like.itemsize, like.dtype)
+    start = (LINE - memory.ctypes.data % LINE) % LINE // like.itemsize
+    return memory[start : start + count]
 
 
 @kernel

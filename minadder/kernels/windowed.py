@@ -17,7 +17,7 @@ from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import VECTORS, lanes
 from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import forward_tile
-from minadder.kernels.unfold import Layout, layout, scatter_outputs, unfold
+from minadder.kernels.unfold import Layout, aligned, layout, scatter_outputs, unfold
 
 SERIAL_ELEMENTS = 1 << 20
 """Below so many pairs (x, f) one thread is done before a second has woken up."""
@@ -52,8 +52,8 @@ def forward_task(
     count = min(part, filters - begin)
     image, row = task // parts // bands(geometry) * geo.images, task // parts % bands(geometry) * geo.rows
     images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
-    u = np.empty(geo.elements, x.dtype)
-    out = np.empty((count + 1) // 2 * 2 * geo.places, x.dtype)
+    u = aligned(geo.elements, x)
+    out = aligned((count + 1) // 2 * 2 * geo.pitch, x)
     window = geo.kernel_height * geo.kernel_width
     for c in range(0, geo.channels, geo.block):
         channels = min(geo.block, geo.channels - c)
@@ -70,10 +70,10 @@ def forward_task(
             geo.group,
             distance,
             out,
-            geo.places,
+            geo.pitch,
             one,
         )
-    scatter_outputs(out, geo.places, image, images, first_filter + begin, count, row, rows, geometry, y)
+    scatter_outputs(out, geo.pitch, image, images, first_filter + begin, count, row, rows, geometry, y)
 
 
 forward_tasks = on_threads(forward_task)

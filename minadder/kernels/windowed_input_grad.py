@@ -18,7 +18,7 @@ from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import PRODUCT
 from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import input_grad_tile, pulled_grad_tile
-from minadder.kernels.unfold import fold, gather_outputs, scatter_outputs, unfold
+from minadder.kernels.unfold import aligned, fold, gather_outputs, scatter_outputs, unfold
 from minadder.kernels.windowed import as_rows, bands, forward, laid_out, run
 
 PULL_SHARE = 0.8
@@ -46,17 +46,18 @@ def pushed_grad_task(
     image = task * geo.images
     images = min(geo.images, x_grad.shape[0] - image)
     x_grad[image : image + images, first_channel : first_channel + geo.channels] = 0
-    u = np.empty(geo.elements, grad.dtype)
+    u, du = aligned(geo.elements, grad), aligned(geo.elements, grad)
+    g = aligned(filters * geo.pitch, grad)
     window = geo.kernel_height * geo.kernel_width
     for row in range(0, geo.out_height, geo.rows):
         rows = min(geo.rows, geo.out_height - row)
-        g = np.zeros(filters * geo.places, grad.dtype)
-        gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.places)
+        g[:] = 0
+        gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.pitch)
         for c in range(0, geo.channels, geo.block):
             channels = min(geo.block, geo.channels - c)
             if rule != PRODUCT:
                 unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
-            du = np.zeros(geo.elements, grad.dtype)
+            du[:] = 0
             input_grad_tile(
                 u,
                 offsets,
@@ -70,7 +71,7 @@ def pushed_grad_task(
                 geo.group,
                 rule,
                 du,
-                geo.places,
+                geo.pitch,
                 one,
             )
             fold(du, image, images, first_channel + c, channels, row, rows, phases, geometry, x_grad)
@@ -103,10 +104,11 @@ def pulled_grad_task(
     count = min(part, channels - begin)
     image, row = task // parts // bands(geometry) * geo.images, task // parts % bands(geometry) * geo.rows
     images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
-    u = np.empty(geo.elements, x.dtype)
-    size = (count + 1) // 2 * 2 * geo.places
-    values, out = np.zeros(size, x.dtype), np.empty(size, x.dtype)
-    gather_outputs(x, image, images, first_channel + begin, count, row, rows, geometry, values, geo.places)
+    u = aligned(geo.elements, x)
+    size = (count + 1) // 2 * 2 * geo.pitch
+    values, out = aligned(size, x), aligned(size, x)
+    values[:] = 0
+    gather_outputs(x, image, images, first_channel + begin, count, row, rows, geometry, values, geo.pitch)
     window = geo.kernel_height * geo.kernel_width
     for t in range(0, geo.channels, geo.block):
         block = min(geo.block, geo.channels - t)
@@ -124,10 +126,10 @@ def pulled_grad_task(
             geo.group,
             rule,
             out,
-            geo.places,
+            geo.pitch,
             one,
         )
-    scatter_outputs(out, geo.places, image, images, first_channel + begin, count, row, rows, geometry, x_grad)
+    scatter_outputs(out, geo.pitch, image, images, first_channel + begin, count, row, rows, geometry, x_grad)
 
 
 pulled_grad_tasks = on_threads(pulled_grad_task)

@@ -15,7 +15,7 @@ from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import FULL_PRECISION, PRODUCT
 from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import ENTRIES, weight_grad_tile
-from minadder.kernels.unfold import gather_outputs, unfold
+from minadder.kernels.unfold import aligned, gather_outputs, unfold
 from minadder.kernels.windowed import bands, laid_out, run
 
 PARTIAL_ELEMENTS = 1 << 21
@@ -59,8 +59,9 @@ def weight_grad_task(
     part, block = task // blocks, task % blocks
     c = block * geo.block
     channels = min(geo.block, geo.channels - c)
-    u = np.zeros(geo.elements, x.dtype)
-    g = np.zeros((filters + 3) // 4 * 4 * geo.places + geo.group, x.dtype)
+    u, g = aligned(geo.elements, x), aligned((filters + 3) // 4 * 4 * geo.pitch + geo.group, x)
+    u[:] = 0
+    g[:] = 0
     dw, wb = partial[part, block], w[block]
     for index in range(part * layouts // parts, (part + 1) * layouts // parts):
         image, row = index // bands(geometry) * geo.images, index % bands(geometry) * geo.rows
@@ -70,10 +71,10 @@ def weight_grad_task(
             u[:] = 0
             g[:] = 0
         unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
-        gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.places)
+        gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.pitch)
         if block == 0:
             for t in range(filters):
-                totals[part, t] += stretch_sum(g, t * geo.places, places)
+                totals[part, t] += stretch_sum(g, t * geo.pitch, places)
         weight_grad_tile(
             u,
             offsets,
@@ -85,7 +86,7 @@ def weight_grad_task(
             geo.vector,
             rule,
             dw,
-            geo.places,
+            geo.pitch,
             one,
         )
 
