@@ -297,18 +297,17 @@ def gather_outputs(
     flat = y.reshape(-1)
     image_step = y.shape[1] * plane
     begin = (image * y.shape[1] + filter) * plane + row * width
-    if geo.images == 1:
-        copy_planes(g, 0, pitch, 0, flat, begin, plane, 0, filters, 1, rows * width, 1)
-    elif width < SHORT_ROW:
+    if width < SHORT_ROW and geo.images > 1:
         for t in range(filters):
             for r in range(rows):
                 for q in range(width):
                     place = t * pitch + r * geo.images * width + q
                     copy_column(g, place, width, flat, begin + t * plane + r * width + q, image_step, images)
-    else:
+    else:  # the rows of a single image lie one behind the other
+        count, depth = (width, rows) if geo.images > 1 else (rows * width, 1)
         for b in range(images):
             at, row_step = begin + b * image_step, geo.images * width
-            copy_planes(g, b * width, pitch, row_step, flat, at, plane, width, filters, rows, width, 1)
+            copy_planes(g, b * width, pitch, row_step, flat, at, plane, width, filters, depth, count, 1)
 
 
 @kernel
@@ -330,18 +329,17 @@ def scatter_outputs(
     flat = y.reshape(-1)
     image_step = y.shape[1] * plane
     to = (image * y.shape[1] + filter) * plane + row * width
-    if geo.images == 1:
-        copy_planes(flat, to, plane, 0, out, 0, pitch, 0, filters, 1, rows * width, 1)
-    elif width < SHORT_ROW:
+    if width < SHORT_ROW and geo.images > 1:
         for t in range(filters):
             for r in range(rows):
                 for q in range(width):
                     place = t * pitch + r * geo.images * width + q
                     copy_column(flat, to + t * plane + r * width + q, image_step, out, place, width, images)
-    else:
+    else:  # the rows of a single image lie one behind the other
+        count, depth = (width, rows) if geo.images > 1 else (rows * width, 1)
         for b in range(images):
             place, row_step = to + b * image_step, geo.images * width
-            copy_planes(flat, place, plane, width, out, b * width, pitch, row_step, filters, rows, width, 1)
+            copy_planes(flat, place, plane, width, out, b * width, pitch, row_step, filters, depth, count, 1)
 
 
 @kernel

@@ -31,6 +31,7 @@ from minadder.kernels.batchnorm.loops import (
     write_run,
     write_run_grad,
 )
+from minadder.kernels.tasks import on_threads
 
 PARALLEL = 1 << 18
 """From so many values on threads share the channels: to wake them takes as long as a third of that work."""
@@ -66,22 +67,22 @@ def write_statistics(x: Array, low: int, high: int, mean: Array, var: Array) -> 
 
 
 @kernel
-def forward_channels(
+def forward_task(
+    task: int,
     x: Array,
     gamma: Array,
     beta: Array,
     eps: float,
     training: bool,
     relu: bool,
-    first: int,
-    last: int,
+    width: int,
     mean: Array,
     var: Array,
     factors: Array,
     y: Array,
 ) -> None:
-    """Write y of channels from first to last, and in training their statistics."""
-    low, high = np.uintp(first), np.uintp(last)
+    """Write y of `width` channels, and in training their statistics."""
+    low, high = np.uintp(task * width), np.uintp(min((task + 1) * width, x.shape[1]))
     if training:
         write_statistics(x, low, high, mean, var)
     for c in range(low, high):
@@ -103,25 +104,7 @@ def forward_channels(
                 write_run(flat, start, count, step, factors[0, c], factors[1, c], factors[2, c], relu, y_flat)
 
 
-@kernel(parallel=True)
-def forward_on_threads(
-    x: Array,
-    gamma: Array,
-    beta: Array,
-    eps: float,
-    training: bool,
-    relu: bool,
-    width: int,
-    mean: Array,
-    var: Array,
-    factors: Array,
-    y: Array,
-) -> None:
-    """Write y, and in training the statistics, of `width` channels on each thread."""
-    channels = x.shape[1]
-    for part in numba.prange((channels + width - 1) // width):
-        first, last = np.intp(part * width), np.intp(min((part + 1) * width, channels))
-        forward_channels(x, gamma, beta, eps, training, relu, first, last, mean, var, factors, y)
+forward_tasks = on_threads(forward_task)
 
 
 @kernel
@@ -145,7 +128,8 @@ def write_sums(grad: Array, x: Array, y: Array, mean: Array, relu: bool, low: in
 
 
 @kernel
-def backward_channels(
+def backward_task(
+    task: int,
     grad: Array,
     x: Array,
     y: Array,
@@ -155,14 +139,13 @@ def backward_channels(
     eps: float,
     training: bool,
     relu: bool,
-    first: int,
-    last: int,
+    width: int,
     sums: Array,
     factors: Array,
     x_grad: Array,
 ) -> None:
-    """Write the gradients of channels from first to last: with respect to x, and into sums (2, C) to β and γ."""
-    low, high = np.uintp(first), np.uintp(last)
+    """Write the gradients of `width` channels: with respect to x, and into sums (2, C) to β and γ."""
+    low, high = np.uintp(task * width), np.uintp(min((task + 1) * width, x.shape[1]))
     write_sums(grad, x, y, mean, relu, low, high, sums)
     number = x.shape[0] * x.shape[2]
     for c in range(low, high):
@@ -200,27 +183,7 @@ def backward_channels(
                 )
 
 
-@kernel(parallel=True)
-def backward_on_threads(
-    grad: Array,
-    x: Array,
-    y: Array,
-    gamma: Array,
-    mean: Array,
-    var: Array,
-    eps: float,
-    training: bool,
-    relu: bool,
-    width: int,
-    sums: Array,
-    factors: Array,
-    x_grad: Array,
-) -> None:
-    """Write the gradients of `width` channels on each thread: to x, and into sums (2, C) to β and γ."""
-    channels = x.shape[1]
-    for part in numba.prange((channels + width - 1) // width):
-        first, last = np.intp(part * width), np.intp(min((part + 1) * width, channels))
-        backward_channels(grad, x, y, gamma, mean, var, eps, training, relu, first, last, sums, factors, x_grad)
+backward_tasks = on_threads(backward_task)
 
 
 @kernel
@@ -233,10 +196,11 @@ def update_running(
         running_var[c] += momentum * (var[c] * (count / (count - 1)) - running_var[c])
 
 
-def share(channels: int) -> int:
-    """Return how many channels each thread takes."""
-    threads: int = numba.get_num_threads()
-    return -(-channels // threads)
+def share(x: Array) -> tuple[int, int]:
+    """Return how many tasks there are for x (N, C, L), one where it is small, and how many channels each takes."""
+    channels = x.shape[1]
+    width = max(1, -(-channels // (numba.get_num_threads() if x.size >= PARALLEL else 1)))
+    return -(-channels // width), width
 
 
 def forward(
@@ -246,10 +210,12 @@ def forward(
     x = np.ascontiguousarray(x)
     y, factors = np.empty(x.shape, x.dtype), np.empty((3, x.shape[1]), x.dtype)
     gamma, beta = np.ascontiguousarray(gamma), np.ascontiguousarray(beta)
-    if x.size >= PARALLEL:
-        forward_on_threads(x, gamma, beta, eps, training, relu, share(x.shape[1]), mean, var, factors, y)
+    tasks, width = share(x)
+    arguments = x, gamma, beta, float(eps), training, relu, width, mean, var, factors, y
+    if tasks > 1:
+        forward_tasks(tasks, *arguments)
     else:
-        forward_channels(x, gamma, beta, eps, training, relu, 0, x.shape[1], mean, var, factors, y)
+        forward_task(0, *arguments)
     return y
 
 
@@ -274,13 +240,13 @@ def backward(
     grad, x, gamma = np.ascontiguousarray(grad), np.ascontiguousarray(x), np.ascontiguousarray(gamma)
     output = x if y is None else np.ascontiguousarray(y)
     x_grad, factors = np.empty(x.shape, x.dtype), np.empty((4, x.shape[1]), x.dtype)
-    channels, relu = x.shape[1], y is not None
-    sums = np.empty((2, channels))
-    if x.size >= PARALLEL:
-        width = share(channels)
-        backward_on_threads(grad, x, output, gamma, mean, var, eps, training, relu, width, sums, factors, x_grad)
+    relu, sums = y is not None, np.empty((2, x.shape[1]))
+    tasks, width = share(x)
+    arguments = grad, x, output, gamma, mean, var, float(eps), training, relu, width, sums, factors, x_grad
+    if tasks > 1:
+        backward_tasks(tasks, *arguments)
     else:
-        backward_channels(grad, x, output, gamma, mean, var, eps, training, relu, 0, channels, sums, factors, x_grad)
+        backward_task(0, *arguments)
     return x_grad, sums[1].astype(x.dtype), sums[0].astype(x.dtype)
 
 

@@ -10,48 +10,62 @@ unsigned: the compiler would provide for signed places below 0.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from functools import lru_cache
+from typing import Any
 
-import numba
 import numpy as np
 
 from minadder.autograd import Array
 from minadder.jit import kernel
 from minadder.kernels.geometry import Pair, output_size
+from minadder.kernels.tasks import on_threads
 
 PARALLEL = 1 << 17
 """From so many values on threads share the planes: to wake them takes as long as a good part of that work."""
 
 
-class Window(NamedTuple):
-    """The sizes of a plane of the input and of the output, and how the window slides."""
+WINDOW = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "height",
+            "width",
+            "rows",
+            "columns",
+            "kernel_height",
+            "kernel_width",
+            "stride_y",
+            "stride_x",
+            "pad_y",
+            "pad_x",
+            "dilation_y",
+            "dilation_x",
+        )
+    ]
+)
+"""The sizes of a plane of the input and of the output, and how the window slides: a record, for Numba's threads."""
 
-    height: int
-    width: int
-    rows: int
-    columns: int
-    kernel_height: int
-    kernel_width: int
-    stride_y: int
-    stride_x: int
-    pad_y: int
-    pad_x: int
-    dilation_y: int
-    dilation_x: int
+
+@lru_cache(maxsize=256)
+def window(size: Pair, output: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
+    """Return an array of one `WINDOW`."""
+    return np.rec.array([(*size, *output, *kernel_size, *stride, *padding, *dilation)], dtype=WINDOW)
 
 
 @kernel
-def in_pairs(window: Window) -> bool:
+def in_pairs(windows: Any) -> bool:
     """Return whether windows are 2×2, move by 2 and see no padding."""
+    win = windows[0]
     return (
-        window.kernel_height == 2
-        and window.kernel_width == 2
-        and window.stride_y == 2
-        and window.stride_x == 2
-        and window.pad_y == 0
-        and window.pad_x == 0
-        and window.dilation_y == 1
-        and window.dilation_x == 1
+        win.kernel_height == 2
+        and win.kernel_width == 2
+        and win.stride_y == 2
+        and win.stride_x == 2
+        and win.pad_y == 0
+        and win.pad_x == 0
+        and win.dilation_y == 1
+        and win.dilation_x == 1
     )
 
 
@@ -71,8 +85,9 @@ def larger(value: float, place: int, best: float, best_place: int) -> tuple[floa
 
 
 @kernel
-def max_plane(x: Array, plane: int, win: Window, y: Array, argmax: Array) -> None:
+def max_plane(x: Array, plane: int, windows: Any, y: Array, argmax: Array) -> None:
     """Write the maximum of each window of a plane, and its place row·W + column."""
+    win = windows[0]
     first, out = plane * win.height * win.width, plane * win.rows * win.columns
     for row in range(win.rows):
         top = row * win.stride_y - win.pad_y
@@ -104,31 +119,28 @@ def max_pairs(x: Array, start: int, place: int, width: int, y: Array, argmax: Ar
 
 
 @kernel
-def max_planes(x: Array, first: int, last: int, win: Window, y: Array, argmax: Array) -> None:
-    """Write the maximum of each window of planes from first to last, and its place."""
+def max_planes(task: int, x: Array, planes: int, windows: Any, argmax: Array, y: Array) -> None:
+    """Write the maximum of each window of `planes` planes, and its place."""
+    win = windows[0]
     height, width = np.uintp(win.height), np.uintp(win.width)
     rows, columns = np.uintp(win.rows), np.uintp(win.columns)
-    for plane in range(first, last):
-        if in_pairs(win):
+    for plane in range(task * planes, (task + 1) * planes):
+        if in_pairs(windows):
             for row in range(rows):
                 place = (row + row) * width
                 start, out = np.uintp(plane) * height * width + place, (np.uintp(plane) * rows + row) * columns
                 max_pairs(x, start, place, width, y, argmax, out, columns)
         else:
-            max_plane(x, plane, win, y, argmax)
+            max_plane(x, plane, windows, y, argmax)
 
 
-@kernel(parallel=True)
-def max_planes_on_threads(x: Array, count: int, win: Window, y: Array, argmax: Array) -> None:
-    """Do the same for all planes on all threads."""
-    for plane in numba.prange(count):
-        max_planes(x, np.intp(plane), np.intp(plane + 1), win, y, argmax)
+max_planes_on_threads = on_threads(max_planes)
 
 
 @kernel
-def max_planes_grad(grad: Array, argmax: Array, first: int, last: int, places: int, size: int, x_grad: Array) -> None:
+def max_planes_grad(task: int, grad: Array, argmax: Array, planes: int, places: int, size: int, x_grad: Array) -> None:
     """Write planes of x_grad, `size` cells each: G of `places` windows each, added up where the maxima are, else 0."""
-    for plane in range(first, last):
+    for plane in range(task * planes, (task + 1) * planes):
         start, out = np.uintp(plane * size), np.uintp(plane * places)
         for i in range(np.uintp(size)):
             x_grad[start + i] = 0
@@ -136,16 +148,13 @@ def max_planes_grad(grad: Array, argmax: Array, first: int, last: int, places: i
             x_grad[start + np.uintp(argmax[out + i])] += grad[out + i]
 
 
-@kernel(parallel=True)
-def max_planes_grad_on_threads(grad: Array, argmax: Array, count: int, places: int, size: int, x_grad: Array) -> None:
-    """Do the same for all planes on all threads."""
-    for plane in numba.prange(count):
-        max_planes_grad(grad, argmax, np.intp(plane), np.intp(plane + 1), places, size, x_grad)
+max_planes_grad_on_threads = on_threads(max_planes_grad)
 
 
 @kernel
-def avg_plane(x: Array, plane: int, win: Window, include: bool, y: Array) -> None:
+def avg_plane(x: Array, plane: int, windows: Any, include: bool, y: Array) -> None:
     """Write the mean of each window of a plane."""
+    win = windows[0]
     for row in range(win.rows):
         top = row * win.stride_y - win.pad_y
         i_low, i_high = overlap(top, win.kernel_height, 1, win.height)
@@ -171,29 +180,27 @@ def avg_pairs(x: Array, start: int, width: int, y: Array, out: int, columns: int
 
 
 @kernel
-def avg_planes(x: Array, first: int, last: int, win: Window, include: bool, y: Array) -> None:
-    """Write the mean of each window of planes from first to last."""
+def avg_planes(task: int, x: Array, planes: int, windows: Any, include: bool, y: Array) -> None:
+    """Write the mean of each window of `planes` planes."""
+    win = windows[0]
     height, width = np.uintp(win.height), np.uintp(win.width)
     rows, columns = np.uintp(win.rows), np.uintp(win.columns)
-    for plane in range(first, last):
-        if in_pairs(win):
+    for plane in range(task * planes, (task + 1) * planes):
+        if in_pairs(windows):
             for row in range(rows):
                 start, out = (np.uintp(plane) * height + row + row) * width, (np.uintp(plane) * rows + row) * columns
                 avg_pairs(x, start, width, y, out, columns)
         else:
-            avg_plane(x, plane, win, include, y)
+            avg_plane(x, plane, windows, include, y)
 
 
-@kernel(parallel=True)
-def avg_planes_on_threads(x: Array, count: int, win: Window, include: bool, y: Array) -> None:
-    """Do the same for all planes on all threads."""
-    for plane in numba.prange(count):
-        avg_planes(x, np.intp(plane), np.intp(plane + 1), win, include, y)
+avg_planes_on_threads = on_threads(avg_planes)
 
 
 @kernel
-def avg_plane_grad(grad: Array, plane: int, win: Window, include: bool, x_grad: Array) -> None:
+def avg_plane_grad(grad: Array, plane: int, windows: Any, include: bool, x_grad: Array) -> None:
     """Add G spread evenly over the windows to a plane of x_grad."""
+    win = windows[0]
     for row in range(win.rows):
         top = row * win.stride_y - win.pad_y
         i_low, i_high = overlap(top, win.kernel_height, 1, win.height)
@@ -221,27 +228,24 @@ def avg_pairs_grad(grad: Array, out: int, columns: int, x_grad: Array, start: in
 
 
 @kernel
-def avg_planes_grad(grad: Array, first: int, last: int, win: Window, include: bool, x_grad: Array) -> None:
-    """Write planes of x_grad from first to last: G spread evenly over the windows, 0 where there is none."""
+def avg_planes_grad(task: int, grad: Array, planes: int, windows: Any, include: bool, x_grad: Array) -> None:
+    """Write `planes` planes of x_grad: G spread evenly over the windows, 0 where there is none."""
+    win = windows[0]
     height, width = np.uintp(win.height), np.uintp(win.width)
     rows, columns = np.uintp(win.rows), np.uintp(win.columns)
-    for plane in range(first, last):
-        if not in_pairs(win) or height % np.uintp(2) or width % np.uintp(2):
+    for plane in range(task * planes, (task + 1) * planes):
+        if not in_pairs(windows) or height % np.uintp(2) or width % np.uintp(2):
             for i in range(height * width):
                 x_grad[np.uintp(plane) * height * width + i] = 0
-        if in_pairs(win):
+        if in_pairs(windows):
             for row in range(rows):
                 start, out = (np.uintp(plane) * height + row + row) * width, (np.uintp(plane) * rows + row) * columns
                 avg_pairs_grad(grad, out, columns, x_grad, start, width)
         else:
-            avg_plane_grad(grad, plane, win, include, x_grad)
+            avg_plane_grad(grad, plane, windows, include, x_grad)
 
 
-@kernel(parallel=True)
-def avg_planes_grad_on_threads(grad: Array, count: int, win: Window, include: bool, x_grad: Array) -> None:
-    """Do the same for all planes on all threads."""
-    for plane in numba.prange(count):
-        avg_planes_grad(grad, np.intp(plane), np.intp(plane + 1), win, include, x_grad)
+avg_planes_grad_on_threads = on_threads(avg_planes_grad)
 
 
 def flat(x: Array) -> Array:
@@ -249,32 +253,38 @@ def flat(x: Array) -> Array:
     return np.ascontiguousarray(x).reshape(-1)
 
 
+def share(x_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return how many tasks an input (N, C, H, W) makes, and how many planes each takes: one task where it is small."""
+    planes = x_shape[0] * x_shape[1]
+    return (planes, 1) if math.prod(x_shape) >= PARALLEL else (1, planes)
+
+
+def run(one_task: Any, all_tasks: Any, tasks: int, *arguments: Any) -> None:
+    """Run a single task here, several on all threads."""
+    if tasks == 1:
+        one_task(0, *arguments)
+    else:
+        all_tasks(tasks, *arguments)
+
+
 def max_pool_forward(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> tuple[Array, Array]:
     """Return the maximum of each window, and its place row·W + column: the first of equals, NaN before all."""
     output = output_size((x.shape[2], x.shape[3]), kernel_size, stride, padding, dilation)
     y = np.empty((x.shape[0], x.shape[1], *output), x.dtype)
     argmax = np.empty(y.shape, np.int32)
-    window = Window(x.shape[2], x.shape[3], *output, *kernel_size, *stride, *padding, *dilation)
-    count, results = x.shape[0] * x.shape[1], (y.reshape(-1), argmax.reshape(-1))
-    if x.size >= PARALLEL:
-        max_planes_on_threads(flat(x), count, window, *results)
-    else:
-        max_planes(flat(x), 0, count, window, *results)
+    windows = window((x.shape[2], x.shape[3]), output, kernel_size, stride, padding, dilation)
+    tasks, planes = share(x.shape)
+    run(max_planes, max_planes_on_threads, tasks, flat(x), planes, windows, argmax.reshape(-1), y.reshape(-1))
     return y, argmax
 
 
 def max_pool_backward(grad: Array, argmax: Array, input_shape: tuple[int, ...]) -> Array:
     """Return G added up at the places of the maxima."""
     x_grad = np.empty(input_shape, grad.dtype)
-    count, places, size = (
-        input_shape[0] * input_shape[1],
-        grad.shape[2] * grad.shape[3],
-        input_shape[2] * input_shape[3],
-    )
-    if x_grad.size >= PARALLEL:
-        max_planes_grad_on_threads(flat(grad), flat(argmax), count, places, size, x_grad.reshape(-1))
-    else:
-        max_planes_grad(flat(grad), flat(argmax), 0, count, places, size, x_grad.reshape(-1))
+    places, size = grad.shape[2] * grad.shape[3], input_shape[2] * input_shape[3]
+    tasks, planes = share(input_shape)
+    arguments = flat(grad), flat(argmax), planes, places, size, x_grad.reshape(-1)
+    run(max_planes_grad, max_planes_grad_on_threads, tasks, *arguments)
     return x_grad
 
 
@@ -282,12 +292,9 @@ def avg_pool_forward(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, c
     """Return the mean of each window."""
     output = output_size((x.shape[2], x.shape[3]), kernel_size, stride, padding, (1, 1))
     y = np.empty((x.shape[0], x.shape[1], *output), x.dtype)
-    window = Window(x.shape[2], x.shape[3], *output, *kernel_size, *stride, *padding, 1, 1)
-    count = x.shape[0] * x.shape[1]
-    if x.size >= PARALLEL:
-        avg_planes_on_threads(flat(x), count, window, count_include_pad, y.reshape(-1))
-    else:
-        avg_planes(flat(x), 0, count, window, count_include_pad, y.reshape(-1))
+    windows = window((x.shape[2], x.shape[3]), output, kernel_size, stride, padding, (1, 1))
+    tasks, planes = share(x.shape)
+    run(avg_planes, avg_planes_on_threads, tasks, flat(x), planes, windows, bool(count_include_pad), y.reshape(-1))
     return y
 
 
@@ -296,10 +303,9 @@ def avg_pool_backward(
 ) -> Array:
     """Return G spread evenly over each window."""
     x_grad = np.empty(input_shape, grad.dtype)
-    images, channels, height, width = input_shape
-    window = Window(height, width, grad.shape[2], grad.shape[3], *kernel_size, *stride, *padding, 1, 1)
-    if x_grad.size >= PARALLEL:
-        avg_planes_grad_on_threads(flat(grad), images * channels, window, count_include_pad, x_grad.reshape(-1))
-    else:
-        avg_planes_grad(flat(grad), 0, images * channels, window, count_include_pad, x_grad.reshape(-1))
+    sizes = (input_shape[2], input_shape[3]), (grad.shape[2], grad.shape[3])
+    windows = window(*sizes, kernel_size, stride, padding, (1, 1))
+    tasks, planes = share(input_shape)
+    arguments = flat(grad), planes, windows, bool(count_include_pad), x_grad.reshape(-1)
+    run(avg_planes_grad, avg_planes_grad_on_threads, tasks, *arguments)
     return x_grad
