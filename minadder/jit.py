@@ -123,10 +123,11 @@ def is_changed(argument: Any, copied: Any) -> bool:
 
 
 class CompilationNotice(event.Listener):
-    """Tells on stderr that a kernel is being compiled, so that a first call's seconds are explained."""
+    """Tells on stderr, once for each name, that a kernel is being compiled: why a first call takes seconds."""
 
     def __init__(self) -> None:
         self.depth = 0
+        self.announced: set[str] = set()
 
     def on_start(self, event: Any) -> None:
         """Announce the outermost of minadder's kernels under compilation."""
@@ -134,7 +135,8 @@ class CompilationNotice(event.Listener):
         if name is None:
             return
         self.depth += 1
-        if self.depth == 1:
+        if self.depth == 1 and name not in self.announced:
+            self.announced.add(name)
             kept = "once for this machine" if can_keep() else "no cache folder can be written, so in each process"
             print(f"minadder: compiling {name} ({kept}) …", file=sys.stderr, flush=True)
 
