@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from minadder import checkpoint
 from minadder.data import Loader
 from minadder.nn import Module
+from minadder.optim.exponents import LinearP
 from minadder.optim.optimizer import Optimizer
 from minadder.optim.schedules import Schedule
 
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def describe(
-    net: Module, train: Loader, epochs: int, optimizer: Optimizer, schedule: Schedule | None, loss: Module
+    net: Module,
+    train: Loader,
+    epochs: int,
+    optimizer: Optimizer,
+    schedule: Schedule | None,
+    p_schedule: LinearP | None,
+    loss: Module,
 ) -> dict[str, Any]:
     """Return what must be the same when a training is resumed, as JSON can hold it."""
     groups = optimizer.state_dict()["groups"]
@@ -40,6 +47,7 @@ def describe(
         "optimizer": type(optimizer).__name__,
         **hyperparameters,
         "schedule": description(schedule),
+        "p_schedule": description(p_schedule),
         "loss": description(loss),
     }
 

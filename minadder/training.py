@@ -15,7 +15,9 @@ from minadder.autograd import Array, no_grad
 from minadder.data import Dataset, Loader
 from minadder.diagnosis import finite, first_non_finite, warn_without_batchnorm
 from minadder.nn import BCEWithLogitsLoss, CrossEntropyLoss, Module, Parameter
+from minadder.nn.adder import AdderLayer
 from minadder.nn.batchnorm import BatchNorm
+from minadder.optim.exponents import LinearP
 from minadder.optim.optimizer import Optimizer
 from minadder.optim.schedules import Schedule
 from minadder.resume import describe, go_on
@@ -78,6 +80,7 @@ def fit(
     epochs: int,
     optimizer: Optimizer,
     schedule: Schedule | None = None,
+    p_schedule: LinearP | None = None,
     loss: Module | None = None,
     callbacks: Sequence[Callback] = (),
     resume: str | Path | None = None,
@@ -96,6 +99,9 @@ def fit(
         What changes the parameters.
     schedule
         What sets the learning rate as training goes on, before each step or each epoch; None leaves it alone.
+    p_schedule
+        What sets the exponent of all adder layers as training goes on; the net must have been made with p = 2
+        (`layer="adder-lp"`). None leaves it alone.
     loss
         A loss module; by default `nn.CrossEntropyLoss()`.
     callbacks
@@ -137,7 +143,7 @@ def fit(
     test_loader = test if isinstance(test, Loader) or test is None else Loader(test)
     criterion = CrossEntropyLoss() if loss is None else loss
     warn_without_batchnorm(net)
-    settings = describe(net, train_loader, epochs, optimizer, schedule, criterion)
+    settings = describe(net, train_loader, epochs, optimizer, schedule, p_schedule, criterion)
     run = Run(net, optimizer, epochs, len(train_loader), settings)
     if resume is not None:
         go_on(run, resume)
@@ -147,7 +153,7 @@ def fit(
         for epoch in range(len(run.history), epochs):
             run.epoch = epoch
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told by the checks, with its layer
-                train_epoch(run, train_loader, test_loader, schedule, criterion, callbacks)
+                train_epoch(run, train_loader, test_loader, schedule, p_schedule, criterion, callbacks)
             for callback in callbacks:
                 callback.on_epoch_end(run)
     finally:
@@ -162,6 +168,7 @@ def train_epoch(
     train: Loader,
     test: Loader | None,
     schedule: Schedule | None,
+    p_schedule: LinearP | None,
     loss: Module,
     callbacks: Sequence[Callback],
 ) -> None:
@@ -172,8 +179,9 @@ def train_epoch(
     total, correct, seen = 0.0, 0, 0
     for run.step, (inputs, labels) in enumerate(train):
         if schedule is not None:
-            done = run.epoch + (run.step / run.steps_per_epoch if schedule.by == "step" else 0)
-            schedule.set_lr(run.optimizer, done / run.epochs)
+            schedule.set_lr(run.optimizer, fraction_done(run, schedule.by))
+        if p_schedule is not None:
+            set_p(run.net, p_schedule.p(fraction_done(run, p_schedule.by)))
         value, outputs = train_step(run, inputs, labels, loss)
         total += value * len(labels)
         correct += count_correct(outputs, labels)
@@ -199,6 +207,20 @@ def train_epoch(
             "seconds": time.perf_counter() - begin,
         }
     )
+
+
+def fraction_done(run: Run, by: str) -> float:
+    """Return the fraction of training that is done, for what changes by step or only by epoch."""
+    return (run.epoch + (run.step / run.steps_per_epoch if by == "step" else 0)) / run.epochs
+
+
+def set_p(net: Module, p: float) -> None:
+    """Set the exponent of all adder layers; ValueError where there is none."""
+    layers = [module for module in net.modules() if isinstance(module, AdderLayer)]
+    if not layers:
+        raise ValueError(f"{type(net).__name__} has no adder layers whose p a p_schedule could set")
+    for layer in layers:
+        layer.set_p(p)
 
 
 def train_step(run: Run, inputs: Array, labels: Array, loss: Module) -> tuple[float, Tensor]:

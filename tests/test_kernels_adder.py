@@ -267,12 +267,12 @@ def pair_of(x: float, w: float, dtype: Any = np.float64) -> tuple[Array, Array]:
 @pytest.mark.parametrize(
     ("difference", "slopes"),
     [
-        (0.0, {"exact": 0, "sign": 0, "full_precision": 0, "hardtanh": 0}),
-        (1.0, {"exact": 1, "sign": 1, "full_precision": 1, "hardtanh": 1}),
-        (-1.0, {"exact": -1, "sign": -1, "full_precision": -1, "hardtanh": -1}),
-        (1.25, {"exact": 1, "sign": 1, "full_precision": 1.25, "hardtanh": 1}),
-        (-3.5, {"exact": -1, "sign": -1, "full_precision": -3.5, "hardtanh": -1}),
-        (-0.25, {"exact": -1, "sign": -1, "full_precision": -0.25, "hardtanh": -0.25}),
+        (0.0, {"exact": 0, "power": 0, "sign": 0, "full_precision": 0, "hardtanh": 0}),
+        (1.0, {"exact": 1, "power": 1, "sign": 1, "full_precision": 1, "hardtanh": 1}),
+        (-1.0, {"exact": -1, "power": -1, "sign": -1, "full_precision": -1, "hardtanh": -1}),
+        (1.25, {"exact": 1, "power": 1, "sign": 1, "full_precision": 1.25, "hardtanh": 1}),
+        (-3.5, {"exact": -1, "power": -1, "sign": -1, "full_precision": -3.5, "hardtanh": -1}),
+        (-0.25, {"exact": -1, "power": -1, "sign": -1, "full_precision": -0.25, "hardtanh": -0.25}),
     ],
 )
 def test_slopes_at_kinks_and_beside_them(dtype: Any, difference: float, slopes: dict[str, float]) -> None:

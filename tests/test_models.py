@@ -142,12 +142,12 @@ def test_only_adder_filters_carry_the_mark() -> None:
         (
             lambda: models.lenet5_bn("cubic"),
             ValueError,
-            "the kind of layer must be one of 'conv', 'adder', 'binary', not 'cubic'",
+            "the kind of layer must be one of 'conv', 'adder', 'adder-l2', 'adder-lp', 'binary', not 'cubic'",
         ),
         (
             lambda: models.mlp((2, 1), "cubic"),
             ValueError,
-            "the kind of layer must be one of 'conv', 'adder', 'binary', not 'cubic'",
+            "the kind of layer must be one of 'conv', 'adder', 'adder-l2', 'adder-lp', 'binary', not 'cubic'",
         ),
         (
             lambda: models.mlp((3,)),

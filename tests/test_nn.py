@@ -113,8 +113,8 @@ def test_windows_of_pools(layer: Any, name: str, value: Any) -> None:
     "layer", [lambda **rules: nn.AdderLinear(2, 2, **rules), lambda **rules: nn.Adder2d(2, 2, 1, **rules)]
 )
 def test_an_unknown_gradient_rule(layer: Any, name: str) -> None:
-    rules = "'exact', 'sign', 'full_precision', 'hardtanh'"
-    for value in ("l3", "Sign", None, 0):
+    rules = "'exact', 'sign', 'full_precision', 'hardtanh', 'power'"
+    for value in ("l3", "Sign", "", 0):
         refuses(ValueError, f"{name} must be one of {rules}, not {value!r}", lambda v=value: layer(**{name: v}))
 
 

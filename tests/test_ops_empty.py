@@ -49,6 +49,7 @@ EMPTY = {
     "linear": Sample((empty(0, 2), TWO.reshape(1, 2))),
     "conv2d": Sample((empty(0, 4, 5, 5), np.ones((6, 2, 3, 2))), IMAGES),
     "adder2d": Sample((empty(0, 4, 5, 5), np.ones((6, 2, 3, 2))), {**IMAGES, **RULES}),
+    "adder2d_power": Sample((empty(0, 4, 5, 5), np.ones((6, 2, 3, 2))), {**IMAGES, **RULES, "p": 1.5}),
     "adder_linear": Sample((empty(0, 2), TWO.reshape(1, 2)), RULES),
     "batch_norm_eval": Sample((empty(0, 2, 3), TWO, TWO), {"mean": TWO, "var": TWO}),
     "max_pool2d": Sample((empty(0, 3, 4, 4),), {**POOLING, "dilation": 1}),

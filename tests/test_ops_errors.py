@@ -112,11 +112,20 @@ def test_operands_that_are_no_floats(operand: Any) -> None:
 
 @pytest.mark.parametrize("layer", [ops.adder2d, ops.adder_linear], ids=["adder2d", "adder_linear"])
 @pytest.mark.parametrize("name", ["weight_grad", "input_grad"])
-@pytest.mark.parametrize("rule", ["hard_tanh", "", None, ["sign"]])
+@pytest.mark.parametrize("rule", ["hard_tanh", "", 0, ["sign"]])
 def test_unknown_gradient_rules(layer: Any, name: str, rule: Any) -> None:
     arguments = (ones(1, 2), ones(3, 2)) if layer is ops.adder_linear else (ones(1, 2, 3, 3), ones(3, 2, 1, 1))
     words = (name, "'exact'", "'sign'", "'full_precision'", "'hardtanh'", repr(rule))
     refuses(ValueError, words, lambda: layer(*arguments, **{name: rule}))
+
+
+@pytest.mark.parametrize("layer", [ops.adder2d, ops.adder_linear], ids=["adder2d", "adder_linear"])
+def test_exponents_of_adder_layers(layer: Any) -> None:
+    arguments = (ones(1, 2), ones(3, 2)) if layer is ops.adder_linear else (ones(1, 2, 3, 3), ones(3, 2, 1, 1))
+    for p in (0.99, 2.01, 0, -1, np.nan, np.inf):
+        refuses(ValueError, ("p must lie in [1, 2]", str(p)), lambda p=p: layer(*arguments, p=p))
+    for p in ("2", None, [1], True):
+        refuses(TypeError, ("p must be a number", repr(p)), lambda p=p: layer(*arguments, p=p))
 
 
 def test_bias_of_a_convolution() -> None:

@@ -269,7 +269,7 @@ def test_the_cnn_agrees_with_its_twin_in_pytorch(training: bool) -> None:
         (
             lambda: models.resnet20("cubic"),
             ValueError,
-            "the kind of layer must be one of 'conv', 'adder', 'binary', not 'cubic'",
+            "the kind of layer must be one of 'conv', 'adder', 'adder-l2', 'adder-lp', 'binary', not 'cubic'",
         ),
         (lambda: models.resnet20(num_classes=0), ValueError, "out_channels must be at least 1, not 0"),
         (

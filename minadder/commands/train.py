@@ -16,7 +16,7 @@ import numpy as np
 
 import minadder as ma
 from minadder import callbacks, checkpoint, data, models, nn, optim, plot
-from minadder.nn.convert import LAYERS
+from minadder.nn.convert import KINDS
 
 INTERRUPTED = 130
 NETWORKS = ("lenet5-bn", "mlp")
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("network", choices=NETWORKS, help=f"the network; mlp has one hidden layer of {HIDDEN_UNITS}")
     parser.add_argument(
-        "--layer", choices=tuple(LAYERS), default="adder", help="the kind of its layers (default: %(default)s)"
+        "--layer", choices=tuple(KINDS), default="adder", help="the kind of its layers (default: %(default)s)"
     )
     parser.add_argument("--data", choices=DATA, default="digits", help="the data set (default: %(default)s)")
     parser.add_argument(
@@ -50,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"examples a step (256, or 64 for data of fewer than {SMALL_DATA} examples)",
     )
     parser.add_argument("--lr", type=positive_float, default=0.1, help="the learning rate at the start (%(default)s)")
+    parser.add_argument(
+        "--p-until",
+        type=fraction,
+        default=0.75,
+        help="for adder-lp: the fraction of training in which p falls from 2 to 1 (%(default)s)",
+    )
     parser.add_argument(
         "--eta", type=positive_float, default=0.2, help="the adaptive learning rate's eta (%(default)s)"
     )
@@ -70,6 +76,14 @@ def positive_float(text: str) -> float:
     value: float = in_range(float, text, 0, "a finite number above 0")
     if value == 0 or value == float("inf"):
         raise argparse.ArgumentTypeError(f"must be a finite number above 0, not {text}")
+    return value
+
+
+def fraction(text: str) -> float:
+    """Return a number in (0, 1]."""
+    value: float = in_range(float, text, 0, "a number above 0, at most 1")
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, at most 1, not {text}")
     return value
 
 
@@ -167,6 +181,7 @@ def train_in(options: argparse.Namespace, train_data: data.Dataset, test_data: d
             adder_lr=optim.AdaptiveLR(options.eta),
         ),
         schedule=optim.Cosine(),
+        p_schedule=optim.LinearP(until=options.p_until) if options.layer == "adder-lp" else None,
         callbacks=(callbacks.Checkpoint(last), callbacks.Progress()),
         resume=resume,
     )

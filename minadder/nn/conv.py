@@ -7,9 +7,9 @@ from typing import Any
 from minadder import ops
 from minadder.kernels.geometry import Size, pair
 from minadder.nn import init
+from minadder.nn.adder import AdderLayer
 from minadder.nn.module import Module, as_input
 from minadder.nn.parameter import Parameter
-from minadder.ops.windowed import check_rule
 from minadder.tensor import Tensor
 
 
@@ -123,8 +123,8 @@ class Conv2d(Windowed):
         return super().extra_repr() + f", bias={self.bias is not None}"
 
 
-class Adder2d(Windowed):
-    """Y = −Σ |X − F| over each window (Chen et al. 2020, Eq. 2).
+class Adder2d(Windowed, AdderLayer):
+    """Y = −Σ |X − F|^p over each window (Chen et al. 2020, Eq. 2, and Universal AdderNets, Eq. 20).
 
     Its output is never above 0, so that batch normalisation must follow.
 
@@ -136,8 +136,8 @@ class Adder2d(Windowed):
         An int or a pair (height, width).
     groups
         Into how many groups channels and filters are divided.
-    weight_grad, input_grad
-        The gradient rules, as in `ma.ops.adder2d`.
+    p, weight_grad, input_grad
+        The exponent and the gradient rules, as in `ma.ops.adder2d`. `set_p` changes a p that was not 1.
 
     Attributes
     ----------
@@ -161,23 +161,21 @@ class Adder2d(Windowed):
         padding: Size = 0,
         dilation: Size = 1,
         groups: int = 1,
+        p: float = 1.0,
         weight_grad: str = "full_precision",
-        input_grad: str = "hardtanh",
+        input_grad: str | None = None,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
-        self.weight_grad = check_rule(weight_grad, "weight_grad")
-        self.input_grad = check_rule(input_grad, "input_grad")
+        self._keep_rules(p, weight_grad, input_grad)
         self.weight = Parameter(init.normal(self.weight_shape()), adder=True)
 
     def forward(self, x: Any) -> Tensor:
-        """Return −Σ |X − F| for x (N, in_channels, H, W)."""
-        return ops.adder2d(
-            as_input(x), self.weight, **self.window(), weight_grad=self.weight_grad, input_grad=self.input_grad
-        )
+        """Return −Σ |X − F|^p for x (N, in_channels, H, W)."""
+        return ops.adder2d(as_input(x), self.weight, **self.window(), **self.rules())
 
     def extra_repr(self) -> str:
-        """Return the sizes, and the gradient rules."""
-        return super().extra_repr() + f", weight_grad={self.weight_grad!r}, input_grad={self.input_grad!r}"
+        """Return the sizes, the exponent and the gradient rules."""
+        return super().extra_repr() + self.rules_repr()
 
 
 class BinaryConv2d(Windowed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 from minadder.kernels.geometry import Size
@@ -11,33 +12,51 @@ from minadder.nn.conv import Adder2d, BinaryConv2d, Conv2d, Windowed
 from minadder.nn.linear import AdderLinear, BinaryLinear, FullyConnected, Linear
 from minadder.nn.module import Module
 
-LAYERS: dict[str, tuple[type[Windowed], type[FullyConnected]]] = {
-    "conv": (Conv2d, Linear),
-    "adder": (Adder2d, AdderLinear),
-    "binary": (BinaryConv2d, BinaryLinear),
+
+@dataclass(frozen=True)
+class Kind:
+    """The layers of a kind."""
+
+    windowed: type[Windowed]
+    fully_connected: type[FullyConnected]
+    options: dict[str, Any]
+    """What both are made with, besides their sizes; attributes of these names tell kinds of one class apart."""
+
+    def holds(self, module: Module) -> bool:
+        """Return whether a layer is of this kind."""
+        same = all(getattr(module, name, None) == value for name, value in self.options.items())
+        return isinstance(module, (self.windowed, self.fully_connected)) and same
+
+
+KINDS = {
+    "conv": Kind(Conv2d, Linear, {}),
+    "adder": Kind(Adder2d, AdderLinear, {"p": 1.0}),
+    "adder-l2": Kind(Adder2d, AdderLinear, {"p": 2.0}),
+    "adder-lp": Kind(Adder2d, AdderLinear, {"p": 2.0}),
+    "binary": Kind(BinaryConv2d, BinaryLinear, {}),
 }
-"""The convolution-like and the fully-connected layer of each kind."""
+"""The kinds of layers. "adder-lp" starts as "adder-l2", for `ma.fit` to lower p by a `p_schedule`."""
 
 
 def check_kind(kind: str) -> str:
     """Return a kind of layer that exists; ValueError with the list of kinds for another."""
-    if kind not in LAYERS:
-        raise ValueError(f"the kind of layer must be one of {', '.join(map(repr, LAYERS))}, not {kind!r}")
+    if kind not in KINDS:
+        raise ValueError(f"the kind of layer must be one of {', '.join(map(repr, KINDS))}, not {kind!r}")
     return kind
 
 
 def windowed(kind: str, in_channels: int, out_channels: int, kernel_size: Size, **window: Any) -> Module:
     """Return a convolution-like layer without a bias, for a batch norm to follow."""
-    layer = LAYERS[check_kind(kind)][0]
-    if layer is Conv2d:
-        return Conv2d(in_channels, out_channels, kernel_size, bias=False, **window)
-    return layer(in_channels, out_channels, kernel_size, **window)
+    found = KINDS[check_kind(kind)]
+    options = {"bias": False} if kind == "conv" else found.options
+    return found.windowed(in_channels, out_channels, kernel_size, **window, **options)
 
 
 def fully_connected(kind: str, in_features: int, out_features: int) -> Module:
     """Return a fully-connected layer without a bias, for a batch norm to follow."""
-    layer = LAYERS[check_kind(kind)][1]
-    return Linear(in_features, out_features, bias=False) if layer is Linear else layer(in_features, out_features)
+    found = KINDS[check_kind(kind)]
+    options = {"bias": False} if kind == "conv" else found.options
+    return found.fully_connected(in_features, out_features, **options)
 
 
 def activation(kind: str) -> Module:
@@ -65,7 +84,7 @@ def convert(net: Module, kind: str, keep_first_and_last: bool = True) -> Module:
     net
         The network; it is not changed.
     kind
-        "conv", "adder" or "binary".
+        "conv", "adder", "adder-l2", "adder-lp" or "binary".
     keep_first_and_last
         Whether the first and the last weight layer stay as they are, as in the papers' CIFAR and ImageNet networks.
 
@@ -89,11 +108,10 @@ def convert(net: Module, kind: str, keep_first_and_last: bool = True) -> Module:
       (2): Linear(3, 1, bias=True)
     )
     """
-    wanted = LAYERS[check_kind(kind)]
+    wanted = KINDS[check_kind(kind)]
     result = copy.deepcopy(net)
-    kinds = tuple(layer for pair in LAYERS.values() for layer in pair)
     inside = [module for module in result.modules() if module is not result]
-    layers = [module for module in inside if isinstance(module, kinds)]
+    layers: list[Module] = [module for module in inside if isinstance(module, (Windowed, FullyConnected))]
     activations = [module for module in inside if isinstance(module, (ReLU, Hardtanh))]
     chosen = layers[1:-1] if keep_first_and_last else layers
     if not chosen:
@@ -101,8 +119,9 @@ def convert(net: Module, kind: str, keep_first_and_last: bool = True) -> Module:
             f"{type(net).__name__} has {len(layers)} weight layer(s), none of them to exchange"
             + (": the first and the last are kept; pass keep_first_and_last=False" if layers else "")
         )
-    kept = (*wanted, type(activation(kind)))
-    twins = {module: twin(module, kind) for module in (*chosen, *activations) if not isinstance(module, kept)}
+    twins = {module: twin(module, kind) for module in chosen if not wanted.holds(module)}
+    kept = type(activation(kind))
+    twins |= {module: twin(module, kind) for module in activations if not isinstance(module, kept)}
     for parent in (result, *inside):
         for name, child in tuple(parent.named_children()):
             if child in twins:  # under every name, so that a shared layer stays shared

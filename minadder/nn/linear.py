@@ -6,9 +6,9 @@ from typing import Any
 
 from minadder import ops
 from minadder.nn import init
+from minadder.nn.adder import AdderLayer
 from minadder.nn.module import Module, as_input
 from minadder.nn.parameter import Parameter
-from minadder.ops.windowed import check_rule
 from minadder.tensor import Tensor
 
 
@@ -70,8 +70,8 @@ class Linear(FullyConnected):
         return super().extra_repr() + f", bias={self.bias is not None}"
 
 
-class AdderLinear(FullyConnected):
-    """Y = −Σ |X − F|: a fully-connected layer that measures ℓ1 distance (Chen et al. 2020, Eq. 2 with d = 1).
+class AdderLinear(FullyConnected, AdderLayer):
+    """Y = −Σ |X − F|^p: a fully-connected layer that measures distance (Chen et al. 2020, Eq. 2 with d = 1).
 
     Its output is never above 0, so that batch normalisation must follow.
 
@@ -79,8 +79,8 @@ class AdderLinear(FullyConnected):
     ----------
     in_features, out_features
         The sizes of the last axis of the input and of the output.
-    weight_grad, input_grad
-        The gradient rules, as in `ma.ops.adder2d`.
+    p, weight_grad, input_grad
+        The exponent and the gradient rules, as in `ma.ops.adder2d`. `set_p` changes a p that was not 1.
 
     Attributes
     ----------
@@ -99,21 +99,21 @@ class AdderLinear(FullyConnected):
         self,
         in_features: int,
         out_features: int,
+        p: float = 1.0,
         weight_grad: str = "full_precision",
-        input_grad: str = "hardtanh",
+        input_grad: str | None = None,
     ) -> None:
         super().__init__(in_features, out_features)
-        self.weight_grad = check_rule(weight_grad, "weight_grad")
-        self.input_grad = check_rule(input_grad, "input_grad")
+        self._keep_rules(p, weight_grad, input_grad)
         self.weight = Parameter(init.normal((out_features, in_features)), adder=True)
 
     def forward(self, x: Any) -> Tensor:
-        """Return −Σ |X − F| for x (..., in_features)."""
-        return ops.adder_linear(as_input(x), self.weight, self.weight_grad, self.input_grad)
+        """Return −Σ |X − F|^p for x (..., in_features)."""
+        return ops.adder_linear(as_input(x), self.weight, **self.rules())
 
     def extra_repr(self) -> str:
-        """Return the sizes, and the gradient rules."""
-        return super().extra_repr() + f", weight_grad={self.weight_grad!r}, input_grad={self.input_grad!r}"
+        """Return the sizes, the exponent and the gradient rules."""
+        return super().extra_repr() + self.rules_repr()
 
 
 class BinaryLinear(FullyConnected):

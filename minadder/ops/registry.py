@@ -197,6 +197,14 @@ OPERATIONS = (
     ),
     Operation("adder2d", ops.adder2d, samples.adder_images, adder_reference, gradient_of=adder_gradient_of),
     Operation(
+        "adder2d_power",
+        ops.adder2d,
+        samples.adder_powers,
+        adder_reference,
+        exact=False,
+        gradient_of=adder_gradient_of,
+    ),
+    Operation(
         "adder_linear",
         ops.adder_linear,
         samples.adder_rows,

@@ -220,9 +220,15 @@ def adder_rows(draw: Draw) -> Sample:
     return Sample(rows_and_weight(draw).arrays, rules(draw))
 
 
-def rules(draw: Draw) -> dict[str, str]:
-    """Gradient rules, one for the filter and one for the input."""
-    return {"weight_grad": draw.pick(RULES), "input_grad": draw.pick(RULES)}
+def rules(draw: Draw) -> dict[str, Any]:
+    """An exponent whose powers are exact, and gradient rules, one for the filter and one for the input."""
+    return {"p": draw.pick((1.0, 2.0)), "weight_grad": draw.pick(RULES), "input_grad": draw.pick(RULES)}
+
+
+def adder_powers(draw: Draw) -> Sample:
+    """Images and filters with gradient rules, and an exponent between 1 and 2."""
+    sample = adder_images(draw)
+    return Sample(sample.arrays, {**sample.options, "p": draw.pick((1.1, 1.5, 1.9))})
 
 
 def images_and_filters(draw: Draw) -> Sample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from minadder.autograd import Array, Function
 from minadder.kernels.adder import cpu as adder
@@ -13,7 +14,7 @@ from minadder.tensor import Tensor
 
 
 class Adder2d(Function):
-    """Y = −Σ |X − F| over each window, with a choice of gradient rules."""
+    """Y = −Σ |X − F|^p over each window, with a choice of gradient rules."""
 
     def forward(
         self,
@@ -23,34 +24,35 @@ class Adder2d(Function):
         padding: Pair,
         dilation: Pair,
         groups: int,
+        p: float,
         weight_grad: str,
         input_grad: str,
     ) -> Array:
-        """Return Y (Chen et al. 2020, Eq. 2)."""
+        """Return Y (Universal AdderNets, Eq. 20)."""
         self.saved = x, w
         self.window = stride, padding, dilation, groups
-        self.rules = input_grad, weight_grad
-        return adder.forward(x, w, *self.window)
+        self.p, self.rules = p, (input_grad, weight_grad)
+        return adder.forward(x, w, *self.window, p)
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
         """Return Σ G · rule(F − X) and Σ G · rule(X − F) (Chen et al. 2020, Eqs. 4–6)."""
         x, w = self.saved
         x_grad = w_grad = None
         if self.needs_input_grad[0]:
-            x_grad = adder.input_grad(grad, x, w, *self.window, self.rules[0])
+            x_grad = adder.input_grad(grad, x, w, *self.window, self.rules[0], self.p)
         if self.needs_input_grad[1]:
-            w_grad = adder.weight_grad(grad, x, w, *self.window, self.rules[1])
+            w_grad = adder.weight_grad(grad, x, w, *self.window, self.rules[1], self.p)
         return x_grad, w_grad
 
 
 class AdderLinear(Function):
-    """Y = −Σ |X − F| for rows of features: the adder layer whose images are single pixels."""
+    """Y = −Σ |X − F|^p for rows of features: the adder layer whose images are single pixels."""
 
-    def forward(self, x: Array, w: Array, weight_grad: str, input_grad: str) -> Array:
-        """Return Y (Chen et al. 2020, Eq. 2)."""
+    def forward(self, x: Array, w: Array, p: float, weight_grad: str, input_grad: str) -> Array:
+        """Return Y (Universal AdderNets, Eq. 20)."""
         self.saved = x, w
-        self.rules = input_grad, weight_grad
-        return adder.forward(as_pixels(x), as_pixels(w), *ONE_PIXEL).reshape(*x.shape[:-1], w.shape[0])
+        self.p, self.rules = p, (input_grad, weight_grad)
+        return adder.forward(as_pixels(x), as_pixels(w), *ONE_PIXEL, p).reshape(*x.shape[:-1], w.shape[0])
 
     def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
         """Return Σ G · rule(F − X) and Σ G · rule(X − F) (Chen et al. 2020, Eqs. 4–6)."""
@@ -58,9 +60,9 @@ class AdderLinear(Function):
         g, pixels, filters = as_pixels(grad), as_pixels(x), as_pixels(w)
         x_grad = w_grad = None
         if self.needs_input_grad[0]:
-            x_grad = adder.input_grad(g, pixels, filters, *ONE_PIXEL, self.rules[0]).reshape(x.shape)
+            x_grad = adder.input_grad(g, pixels, filters, *ONE_PIXEL, self.rules[0], self.p).reshape(x.shape)
         if self.needs_input_grad[1]:
-            w_grad = adder.weight_grad(g, pixels, filters, *ONE_PIXEL, self.rules[1]).reshape(w.shape)
+            w_grad = adder.weight_grad(g, pixels, filters, *ONE_PIXEL, self.rules[1], self.p).reshape(w.shape)
         return x_grad, w_grad
 
 
@@ -115,6 +117,26 @@ def check_rule(rule: str, name: str) -> str:
     return rule
 
 
+def check_p(p: float) -> float:
+    """Return the exponent of an adder layer as a float; TypeError or ValueError for what is no number in [1, 2]."""
+    if isinstance(p, bool) or not hasattr(p, "__float__"):
+        raise TypeError(f"p must be a number, not {p!r}")
+    if not 1 <= p <= 2:
+        raise ValueError(f"p must lie in [1, 2], not {p}")
+    return float(p)
+
+
+def check_rules(p: float, weight_grad: str, input_grad: str | None) -> dict[str, Any]:
+    """Return p and the gradient rules once they are found to exist; None stands for the papers' choice at that p."""
+    exponent = check_p(p)
+    rule = ("hardtanh" if exponent == 1 else "power") if input_grad is None else input_grad
+    return {
+        "p": exponent,
+        "weight_grad": check_rule(weight_grad, "weight_grad"),
+        "input_grad": check_rule(rule, "input_grad"),
+    }
+
+
 def adder2d(
     x: Tensor,
     w: Tensor,
@@ -122,10 +144,11 @@ def adder2d(
     padding: Size = 0,
     dilation: Size = 1,
     groups: int = 1,
+    p: float = 1.0,
     weight_grad: str = "full_precision",
-    input_grad: str = "hardtanh",
+    input_grad: str | None = None,
 ) -> Tensor:
-    """Return the adder layer's output Y = −Σ |X − F| over each window (Chen et al. 2020, Eq. 2).
+    """Return the adder layer's output Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20).
 
     Parameters
     ----------
@@ -134,13 +157,18 @@ def adder2d(
     w
         The filters (T, C / groups, kh, kw), of the same dtype.
     stride, padding, dilation
-        An int or a pair (height, width). A padded cell is 0 and counts |0 − F|.
+        An int or a pair (height, width). A padded cell is 0 and counts |0 − F|^p.
     groups
         Into how many groups channels and filters are divided; each group sees only its own channels.
+    p
+        The exponent, in [1, 2]: 1 is the ℓ1 distance of Chen et al. 2020, 2 the square of the ℓ2 distance; no root is
+        taken. For the accuracy of p between, see `minadder/kernels/powers.py`: 5e-7 of each power in float32.
     weight_grad, input_grad
         What stands in for ∂Y/∂F and ∂Y/∂X, chosen independently. With d = X − F for the filter and d = F − X for the
-        input: "exact" or "sign" is sgn(d) (Eq. 4), "full_precision" is d (Eq. 5), "hardtanh" is d clipped to [−1, 1]
-        (Eqs. 6–7). Only "exact" is the derivative of Y. The default is the paper's choice.
+        input: "exact" is p·sgn(d)·|d|^(p − 1), "sign" is sgn(d) (Chen et al. 2020, Eq. 4), "full_precision" is d
+        (Eq. 5), "hardtanh" is d clipped to [−1, 1] (Eqs. 6–7), "power" is sgn(d)·|d|^(p − 1) (Universal AdderNets,
+        Eq. 21). Only "exact" is the derivative of Y. The default is the papers' choice: full precision for the filter,
+        and for the input (None) HardTanh at p = 1 and the power at other p.
 
     Returns
     -------
@@ -149,7 +177,8 @@ def adder2d(
     Raises
     ------
     ValueError
-        When the shapes do not fit, groups do not divide, the window exceeds the input, or a rule is unknown.
+        When the shapes do not fit, groups do not divide, the window exceeds the input, p lies outside [1, 2], or a
+        rule is unknown.
     TypeError
         When the dtypes differ.
 
@@ -160,6 +189,8 @@ def adder2d(
     >>> w = ma.tensor([[[[1.0, 1.0]]]])
     >>> ma.ops.adder2d(x, w)
     tensor([[[[-1., -4.]]]])
+    >>> ma.ops.adder2d(x, w, p=2)
+    tensor([[[[ -1., -10.]]]])
     """
     sizes = window(x, w, stride, padding, dilation, groups)
     return Adder2d.apply(
@@ -169,15 +200,16 @@ def adder2d(
         padding=sizes[1],
         dilation=sizes[2],
         groups=sizes[3],
-        weight_grad=check_rule(weight_grad, "weight_grad"),
-        input_grad=check_rule(input_grad, "input_grad"),
+        **check_rules(p, weight_grad, input_grad),
     )
 
 
-def adder_linear(x: Tensor, w: Tensor, weight_grad: str = "full_precision", input_grad: str = "hardtanh") -> Tensor:
-    """Return Y = −Σ |X − F| for x (..., in) and filters w (out, in): the adder layer of window size 1.
+def adder_linear(
+    x: Tensor, w: Tensor, p: float = 1.0, weight_grad: str = "full_precision", input_grad: str | None = None
+) -> Tensor:
+    """Return Y = −Σ |X − F|^p for x (..., in) and filters w (out, in): the adder layer of window size 1.
 
-    The rules are those of `adder2d`.
+    p and the rules are those of `adder2d`.
 
     Examples
     --------
@@ -196,8 +228,7 @@ def adder_linear(x: Tensor, w: Tensor, weight_grad: str = "full_precision", inpu
         raise ValueError(f"the filters must not be empty; their shape is {w.shape}")
     if x.dtype != w.dtype:
         raise TypeError(DTYPES_DIFFER.format(x.dtype, w.dtype))
-    weight_grad, input_grad = check_rule(weight_grad, "weight_grad"), check_rule(input_grad, "input_grad")
-    return AdderLinear.apply(x, w, weight_grad=weight_grad, input_grad=input_grad)
+    return AdderLinear.apply(x, w, **check_rules(p, weight_grad, input_grad))
 
 
 def conv2d(

@@ -2,6 +2,7 @@
 
 from minadder.optim.adam import Adam
 from minadder.optim.adder_lr import AdaptiveLR, AdderLR, IncreasedLR
+from minadder.optim.exponents import LinearP
 from minadder.optim.optimizer import Optimizer
 from minadder.optim.schedules import Cosine, Polynomial, Schedule, Step
 from minadder.optim.sgd import SGD
@@ -13,6 +14,7 @@ __all__ = [
     "AdderLR",
     "Cosine",
     "IncreasedLR",
+    "LinearP",
     "Optimizer",
     "Polynomial",
     "Schedule",

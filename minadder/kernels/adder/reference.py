@@ -10,39 +10,46 @@ import numpy as np
 from minadder.autograd import Array
 from minadder.kernels.geometry import Pair, output_size
 
-RULES = ("exact", "sign", "full_precision", "hardtanh")
-"""What stands in for the derivative of −|X − F|; `rule_value` defines each."""
+RULES = ("exact", "sign", "full_precision", "hardtanh", "power")
+"""What stands in for the derivative of −|X − F|^p; `rule_value` defines each."""
 
 
-def rule_value(difference: Array, rule: str) -> Array:
+def rule_value(difference: Array, rule: str, p: float = 1.0) -> Array:
     """Return ∂Y/∂F for a difference X − F, or ∂Y/∂X for a difference F − X.
 
-    - "exact" and "sign": sgn, with sgn(0) = 0 (Chen et al. 2020, Eq. 4); the same thing at p = 1;
+    - "exact": p·sgn(d)·|d|^(p − 1), with sgn(0) = 0;
+    - "sign": sgn(d) (Chen et al. 2020, Eq. 4), which at p = 1 is the same;
     - "full_precision": the difference itself (Eq. 5);
-    - "hardtanh": the difference clipped to [−1, 1] (Eqs. 6–7).
+    - "hardtanh": the difference clipped to [−1, 1] (Eqs. 6–7);
+    - "power": sgn(d)·|d|^(p − 1), without the factor p (Universal AdderNets, Eq. 21).
     """
-    if rule in ("exact", "sign"):
+    if rule == "sign":
         return np.sign(difference)
     if rule == "full_precision":
         return difference
     if rule == "hardtanh":
         return np.clip(difference, -1, 1)
+    if rule in ("exact", "power"):
+        power = np.sign(difference) * np.abs(difference) ** (p - 1)
+        return p * power if rule == "exact" else power
     raise ValueError(f"the gradient rule must be one of {', '.join(RULES)}, not {rule!r}")
 
 
-def potential(difference: Array, rule: str) -> Array:
+def potential(difference: Array, rule: str, p: float = 1.0) -> Array:
     """Return the function of the difference whose derivative the rule is: what finite differences can confirm.
 
-    It is |d| for "exact" and "sign", d² / 2 for "full_precision", and for "hardtanh" Huber's function: d² / 2 up to 1,
-    |d| − ½ beyond.
+    It is |d|^p for "exact", |d| for "sign", d² / 2 for "full_precision", |d|^p / p for "power", and for "hardtanh"
+    Huber's function: d² / 2 up to 1, |d| − ½ beyond.
     """
     distance = np.abs(difference)
-    if rule in ("exact", "sign"):
+    if rule == "sign":
         return distance
     if rule == "full_precision":
         return difference * difference / 2
     if rule == "hardtanh":
         return np.where(distance <= 1, distance * distance / 2, distance - 0.5)
+    if rule in ("exact", "power"):
+        return distance**p if rule == "exact" else distance**p / p
     raise ValueError(f"the gradient rule must be one of {', '.join(RULES)}, not {rule!r}")
 
 
@@ -68,8 +75,17 @@ def with_padding(x: Array, padding: Pair) -> Array:
     return np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
 
 
-def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, rule: str = "exact") -> Array:
-    """Return Y = −Σ |X − F| over each window (Chen et al. 2020, Eq. 2). A padded cell counts |0 − F|.
+def forward(
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    p: float = 1.0,
+    rule: str = "exact",
+) -> Array:
+    """Return Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20). A padded cell counts |0 − F|^p.
 
     With another rule it is −Σ potential(X − F), whose true gradients are what the rule gives.
     """
@@ -80,12 +96,20 @@ def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, gro
     for group, i, j, filters, rows, columns in visit(x, w, stride, padding, dilation, groups):
         for c in range(channels):
             seen = padded[:, group * channels + c, None, rows, columns]
-            y[:, filters] -= potential(seen - w[filters, c, i, j, None, None], rule)
+            y[:, filters] -= potential(seen - w[filters, c, i, j, None, None], rule, p)
     return y
 
 
 def input_grad(
-    grad: Array, x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, rule: str
+    grad: Array,
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    rule: str,
+    p: float = 1.0,
 ) -> Array:
     """Return ∂L/∂X = Σ G · rule(F − X) over the windows that see each entry of X (Chen et al. 2020, Eq. 6)."""
     padded = with_padding(x, padding)
@@ -94,14 +118,22 @@ def input_grad(
     for group, i, j, filters, rows, columns in visit(x, w, stride, padding, dilation, groups):
         for c in range(channels):
             seen = padded[:, group * channels + c, None, rows, columns]
-            slope = rule_value(w[filters, c, i, j, None, None] - seen, rule)
+            slope = rule_value(w[filters, c, i, j, None, None] - seen, rule, p)
             padded_grad[:, group * channels + c, rows, columns] += (grad[:, filters] * slope).sum(axis=1)
     height, width = x.shape[2], x.shape[3]
     return padded_grad[:, :, padding[0] : padding[0] + height, padding[1] : padding[1] + width].copy()
 
 
 def weight_grad(
-    grad: Array, x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, rule: str
+    grad: Array,
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    rule: str,
+    p: float = 1.0,
 ) -> Array:
     """Return ∂L/∂F = Σ G · rule(X − F) over all windows (Chen et al. 2020, Eqs. 4–5). Padding counts as X = 0."""
     padded = with_padding(x, padding)
@@ -110,6 +142,6 @@ def weight_grad(
     for group, i, j, filters, rows, columns in visit(x, w, stride, padding, dilation, groups):
         for c in range(channels):
             seen = padded[:, group * channels + c, None, rows, columns]
-            slope = rule_value(seen - w[filters, c, i, j, None, None], rule)
+            slope = rule_value(seen - w[filters, c, i, j, None, None], rule, p)
             w_grad[filters, c, i, j] = (grad[:, filters] * slope).sum(axis=(0, 2, 3))
     return w_grad

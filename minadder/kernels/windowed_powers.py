@@ -1,0 +1,274 @@
+"""Adder layers that measure ℓp distances, 1 < p < 2: the tasks of the windowed layers around powers.
+
+They differ from those of `windowed.py` and its companions in the tiles that they call and in the table that these take
+the powers from (`powers.py`). Numba would compile the larger tiles with every other task if these shared their code.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minadder.autograd import Array
+from minadder.jit import kernel
+from minadder.kernels.geometry import Pair
+from minadder.kernels.tasks import on_threads
+from minadder.kernels.tiles import forward_power_tile, input_power_tile, weight_power_tile
+from minadder.kernels.unfold import aligned, fold, gather_outputs, scatter_outputs, unfold
+from minadder.kernels.windowed import as_rows, bands, laid_out, run
+from minadder.kernels.windowed_weight_grad import PARTIAL_ELEMENTS, blocks_shape, by_blocks, from_blocks
+
+POWER_COST = 4
+"""A power costs about as much as so many distances: for when threads are worth to be woken."""
+
+
+@kernel
+def forward_task(
+    task: int,
+    x: Array,
+    first_channel: int,
+    w: Array,
+    table: Array,
+    first_filter: int,
+    filters: int,
+    part: int,
+    offsets: Array,
+    phases: Array,
+    geometry: Array,
+    y: Array,
+    one: float,
+) -> None:
+    """Write a band of rows of some images, for `part` filters of a group, to y (N, T, H', W')."""
+    geo = geometry[0]
+    parts = (filters + part - 1) // part
+    begin = task % parts * part
+    count = min(part, filters - begin)
+    image, row = task // parts // bands(geometry) * geo.images, task // parts % bands(geometry) * geo.rows
+    images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
+    u = aligned(geo.elements, x)
+    out = aligned((count + 1) // 2 * 2 * geo.pitch, x)
+    window, places = geo.kernel_height * geo.kernel_width, rows * geo.images * geo.out_width
+    for c in range(0, geo.channels, geo.block):
+        channels = min(geo.block, geo.channels - c)
+        unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
+        forward_power_tile(
+            u,
+            offsets,
+            channels * window,
+            w[begin * geo.length :],
+            c * window,
+            geo.length,
+            count,
+            places,
+            geo.group,
+            table,
+            out,
+            geo.pitch,
+            one,
+        )
+    scatter_outputs(out, geo.pitch, image, images, first_filter + begin, count, row, rows, geometry, y)
+
+
+forward_tasks = on_threads(forward_task)
+
+
+@kernel
+def input_grad_task(
+    task: int,
+    grad: Array,
+    first_filter: int,
+    filters: int,
+    x: Array,
+    first_channel: int,
+    w: Array,
+    table: Array,
+    offsets: Array,
+    phases: Array,
+    geometry: Array,
+    x_grad: Array,
+    one: float,
+) -> None:
+    """Write x_grad, for some images and the channels of one group. Windows overlap: a task takes whole images."""
+    geo = geometry[0]
+    image = task * geo.images
+    images = min(geo.images, x_grad.shape[0] - image)
+    x_grad[image : image + images, first_channel : first_channel + geo.channels] = 0
+    u, du = aligned(geo.elements, grad), aligned(geo.elements, grad)
+    g = aligned(filters * geo.pitch, grad)
+    window = geo.kernel_height * geo.kernel_width
+    for row in range(0, geo.out_height, geo.rows):
+        rows = min(geo.rows, geo.out_height - row)
+        g[:] = 0
+        gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.pitch)
+        for c in range(0, geo.channels, geo.block):
+            channels = min(geo.block, geo.channels - c)
+            unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
+            du[:] = 0
+            input_power_tile(
+                u,
+                offsets,
+                channels * window,
+                w,
+                c * window,
+                geo.length,
+                g,
+                filters,
+                rows * geo.images * geo.out_width,
+                geo.group,
+                table,
+                du,
+                geo.pitch,
+                one,
+            )
+            fold(du, image, images, first_channel + c, channels, row, rows, phases, geometry, x_grad)
+
+
+input_grad_tasks = on_threads(input_grad_task)
+
+
+@kernel
+def weight_grad_task(
+    task: int,
+    parts: int,
+    grad: Array,
+    first_filter: int,
+    filters: int,
+    x: Array,
+    first_channel: int,
+    w: Array,
+    table: Array,
+    offsets: Array,
+    phases: Array,
+    geometry: Array,
+    partial: Array,
+    one: float,
+) -> None:
+    """Add to partial (parts, channel blocks, ·) what a part of all bands gives one block of channels."""
+    geo = geometry[0]
+    blocks = partial.shape[1]
+    layouts = (x.shape[0] + geo.images - 1) // geo.images * bands(geometry)
+    part, block = task // blocks, task % blocks
+    c = block * geo.block
+    channels = min(geo.block, geo.channels - c)
+    u, g = aligned(geo.elements, x), aligned((filters + 3) // 4 * 4 * geo.pitch + geo.group, x)
+    u[:] = 0
+    g[:] = 0
+    dw, wb = partial[part, block], w[block]
+    for index in range(part * layouts // parts, (part + 1) * layouts // parts):
+        image, row = index // bands(geometry) * geo.images, index % bands(geometry) * geo.rows
+        images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
+        if images < geo.images:
+            u[:] = 0
+            g[:] = 0
+        unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
+        gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.pitch)
+        weight_power_tile(
+            u,
+            offsets,
+            geo.block * geo.kernel_height * geo.kernel_width,  # where the last block is smaller, zeros behind it
+            wb,
+            g,
+            filters,
+            rows * geo.images * geo.out_width,
+            geo.vector,
+            table,
+            dw,
+            geo.pitch,
+            one,
+        )
+
+
+weight_grad_tasks = on_threads(weight_grad_task)
+
+
+def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, table: Array) -> Array:
+    """Return −Σ |X − F|^q over each window."""
+    x = np.ascontiguousarray(x)
+    plan = laid_out(x, w, stride, padding, dilation)
+    y = np.empty((x.shape[0], w.shape[0], *plan.output), x.dtype)
+    filters = w.shape[0] // groups
+    part = plan.filters_per_task(filters)
+    for first in range(0, w.shape[0], filters):
+        run(
+            forward_task,
+            forward_tasks,
+            plan.image_groups * plan.bands * -(-filters // part),
+            POWER_COST * y.size * w[0].size // groups,
+            x,
+            first // filters * w.shape[1],
+            as_rows(w[first : first + filters]),
+            table,
+            first,
+            filters,
+            part,
+            plan.offsets,
+            plan.phases,
+            plan.geometry,
+            y,
+            x.dtype.type(1),
+        )
+    return y
+
+
+def input_grad(
+    grad: Array, x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, table: Array
+) -> Array:
+    """Return Σ G · sgn(F − X)·|F − X|^q over the windows that see each entry of X."""
+    x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
+    plan = laid_out(x, w, stride, padding, dilation)
+    x_grad = np.empty(x.shape, x.dtype)
+    filters = w.shape[0] // groups
+    for first in range(0, w.shape[0], filters):
+        run(
+            input_grad_task,
+            input_grad_tasks,
+            plan.image_groups,
+            POWER_COST * grad.size * w[0].size // groups,
+            grad,
+            first,
+            filters,
+            x,
+            first // filters * w.shape[1],
+            np.ascontiguousarray(w[first : first + filters]).reshape(-1),
+            table,
+            plan.offsets,
+            plan.phases,
+            plan.geometry,
+            x_grad,
+            x.dtype.type(1),
+        )
+    return x_grad
+
+
+def weight_grad(
+    grad: Array, x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, table: Array
+) -> Array:
+    """Return Σ G · sgn(X − F)·|X − F|^q over all windows, in the shape of w."""
+    x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
+    plan = laid_out(x, w, stride, padding, dilation)
+    w_grad = np.empty(w.shape, x.dtype)
+    filters = w.shape[0] // groups
+    parts = max(1, min(plan.image_groups * plan.bands, 16, max(2, PARTIAL_ELEMENTS * groups // w.size)))
+    for first in range(0, w.shape[0], filters):
+        own = w[first : first + filters]
+        partial = np.zeros((parts, *blocks_shape(own.shape, plan.block)), x.dtype)
+        run(
+            weight_grad_task,
+            weight_grad_tasks,
+            parts * partial.shape[1],
+            POWER_COST * grad.size * w[0].size // groups,
+            parts,
+            grad,
+            first,
+            filters,
+            x,
+            first // filters * w.shape[1],
+            by_blocks(own, plan.block),
+            table,
+            plan.offsets,
+            plan.phases,
+            plan.geometry,
+            partial,
+            x.dtype.type(1),
+        )
+        w_grad[first : first + filters] = from_blocks(partial.sum(axis=0), own.shape, plan.block)
+    return w_grad

@@ -1,0 +1,53 @@
+"""How the exponent p of ℓp adder layers falls in training (Universal AdderNets, Sec. 4.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minadder.optim.checks import number
+
+
+@dataclass(frozen=True)
+class LinearP:
+    """p falls on a straight line from `start` to `end`, where it is when the fraction `until` of training is done.
+
+    Afterwards it stays. It goes with every learning-rate schedule, and being a function of the fraction of training
+    done, like these, it needs nothing stored to resume.
+
+    Parameters
+    ----------
+    start, end
+        The exponent at first and at last, in [1, 2].
+    until
+        Which fraction of training the way takes, in (0, 1]: 0.75, as 600 of 800 epochs, was the papers' best.
+    by
+        "step" when p changes before every step, "epoch" when only before every epoch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other values.
+
+    Examples
+    --------
+    >>> from minadder import optim
+    >>> [optim.LinearP().p(fraction) for fraction in (0, 0.375, 0.75, 1)]
+    [2.0, 1.5, 1.0, 1.0]
+    """
+
+    start: float = 2.0
+    end: float = 1.0
+    until: float = 0.75
+    by: str = "step"
+
+    def __post_init__(self) -> None:
+        number(self.start, "start", "[1, 2]")
+        number(self.end, "end", "[1, 2]")
+        number(self.until, "until", "(0, 1]")
+        if self.by not in ("step", "epoch"):
+            raise ValueError(f'by must be "step" or "epoch", got {self.by!r}')
+
+    def p(self, fraction: float) -> float:
+        """Return the exponent when this fraction of training is done, in [0, 1]."""
+        done = min(1.0, number(fraction, "fraction", "[0, 1]") / self.until)
+        return self.start + (self.end - self.start) * done
