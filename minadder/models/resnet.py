@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minadder import nn
-from minadder.nn.batchnorm import BatchNorm
-from minadder.nn.container import run_as_one
+from minadder.models.residual import BasicBlock, activated, stage
 from minadder.nn.convert import activation, check_kind, windowed
 from minadder.nn.module import as_input
 from minadder.tensor import Tensor
@@ -16,43 +15,6 @@ SIDE = 32
 
 WIDTHS = (16, 32, 64)
 """Channels of the three stages; each begins at half the height and width of the one before."""
-
-
-def activated(norm: BatchNorm, act: nn.Module, x: Tensor) -> Any:
-    """Return act(norm(x)), in one operation where it is a ReLU."""
-    return norm(x, relu=True) if run_as_one(norm, act) else act(norm(x))
-
-
-class BasicBlock(nn.Module):
-    """Two 3×3 layers, and a shortcut around them (He et al. 2016, section 3).
-
-    Parameters
-    ----------
-    layer
-        "conv", "adder" or "binary".
-    in_channels, channels
-        Channels of the input and of the output.
-    stride
-        Of the first layer. Where it is not 1, or the channels differ, the shortcut is a 1×1 layer with batch norm.
-    """
-
-    def __init__(self, layer: str, in_channels: int, channels: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = windowed(layer, in_channels, channels, 3, stride=stride, padding=1)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.relu = activation(layer)
-        self.conv2 = windowed(layer, channels, channels, 3, padding=1)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.downsample: nn.Sequential | None = None
-        if stride != 1 or in_channels != channels:
-            self.downsample = nn.Sequential(
-                windowed(layer, in_channels, channels, 1, stride=stride), nn.BatchNorm2d(channels)
-            )
-
-    def forward(self, x: Tensor) -> Any:
-        """Return relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))."""
-        y = self.bn2(self.conv2(activated(self.bn1, self.relu, self.conv1(x))))
-        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
 class ResNet(nn.Module):
@@ -70,9 +32,9 @@ class ResNet(nn.Module):
         self.conv1 = windowed("conv", in_channels, first, 3, padding=1)
         self.bn1 = nn.BatchNorm2d(first)
         self.relu = activation(layer)
-        self.layer1 = stage(layer, first, first, blocks, 1)
-        self.layer2 = stage(layer, first, second, blocks, 2)
-        self.layer3 = stage(layer, second, third, blocks, 2)
+        self.layer1 = stage(BasicBlock, layer, first, first, blocks, 1)
+        self.layer2 = stage(BasicBlock, layer, first, second, blocks, 2)
+        self.layer3 = stage(BasicBlock, layer, second, third, blocks, 2)
         self.avgpool = nn.AvgPool2d(SIDE // 4)
         self.fc = windowed("conv", third, num_classes, 1)
         self.bn2 = nn.BatchNorm2d(num_classes)
@@ -86,12 +48,6 @@ class ResNet(nn.Module):
         x = self.layer3(self.layer2(self.layer1(x)))
         logits: Tensor = self.bn2(self.fc(self.avgpool(x)))
         return logits.flatten(1)
-
-
-def stage(layer: str, in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
-    """Return blocks of equal width, the first of which has the stride."""
-    inner = [BasicBlock(layer, channels, channels, 1) for _ in range(blocks - 1)]
-    return nn.Sequential(BasicBlock(layer, in_channels, channels, stride), *inner)
 
 
 def resnet(depth: int, layer: str = "adder", num_classes: int = 10, in_channels: int = 3) -> ResNet:
