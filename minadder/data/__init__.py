@@ -1,21 +1,29 @@
-"""Data sets as NumPy arrays, and the batches made of them."""
+"""Data sets, and the batches made of them: NumPy arrays."""
 
 from __future__ import annotations
 
-from .dataset import Dataset
+from .cifar import cifar10, cifar100
+from .dataset import Dataset, Examples
 from .digits import digits
+from .imagefolder import ImageFolder, imagefolder
 from .loader import Loader
 from .mnist import mnist, mnist5k
 from .toy import two_balls, unit_ball, xor
 from .transforms import Compose, RandomCrop, RandomHorizontalFlip
 
 __all__ = [
+    "BY_NAME",
     "Compose",
     "Dataset",
+    "Examples",
+    "ImageFolder",
     "Loader",
     "RandomCrop",
     "RandomHorizontalFlip",
+    "cifar10",
+    "cifar100",
     "digits",
+    "imagefolder",
     "load",
     "mnist",
     "mnist5k",
@@ -24,17 +32,18 @@ __all__ = [
     "xor",
 ]
 
-_BY_NAME = {"digits": digits, "mnist5k": mnist5k, "mnist": mnist}
+BY_NAME = {"digits": digits, "mnist5k": mnist5k, "mnist": mnist, "cifar10": cifar10, "cifar100": cifar100}
+"""The data sets that need nothing but their name."""
 
 
 def load(name: str) -> tuple[Dataset, Dataset]:
-    """The (train, test) sets called ``name``: "digits", "mnist5k" or "mnist". ValueError for another name.
+    """The (train, test) sets called ``name``, a name in ``BY_NAME``. ValueError for another.
 
     >>> from minadder import data
     >>> train, test = data.load("digits")
     >>> len(train), len(test)
     (1438, 359)
     """
-    if name not in _BY_NAME:
-        raise ValueError(f"unknown data set {name!r}, expected one of: {', '.join(_BY_NAME)}")
-    return _BY_NAME[name]()
+    if name not in BY_NAME:
+        raise ValueError(f"unknown data set {name!r}, expected one of: {', '.join(BY_NAME)}")
+    return BY_NAME[name]()

@@ -1,13 +1,41 @@
-"""A data set: inputs and labels in memory, checked once when it is made."""
+"""Data sets: what a loader asks of one, and the one whose inputs and labels lie in memory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .checks import whole_number
+
+Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+class Examples(Protocol):
+    """What a ``Loader`` asks of a data set; ``Dataset`` has it, and ``ImageFolder``."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+    @property
+    def num_classes(self) -> int:
+        """Labels are ``0 … num_classes - 1``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+
+    def __len__(self) -> int:
+        """The number of examples."""
+
+    def take(self, members: NDArray[np.int64], seed: tuple[int, ...]) -> Batch:
+        """Inputs ``(B, ...)`` and labels ``(B,)`` of some examples, in memory of their own.
+
+        What is random about them comes from ``seed`` alone.
+        """
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,8 +83,17 @@ class Dataset:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        shape = self.inputs.shape[1:]
-        return f"Dataset({self.name!r}, {len(self)} examples of shape {shape}, {self.num_classes} classes)"
+        return f"Dataset({self.name!r}, {len(self)} examples of shape {self.shape}, {self.num_classes} classes)"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return self.inputs.shape[1:]
+
+    def take(self, members: NDArray[np.int64], seed: tuple[int, ...]) -> Batch:
+        """Copies of the inputs and labels of some examples; nothing about them is random."""
+        # take copies small rows faster than [members] does
+        return self.inputs.take(members, axis=0), self.labels.take(members)
 
     def subset(self, n: int) -> Dataset:
         """The first ``n`` examples, sharing memory with this data set. ValueError unless ``0 <= n <= len``.

@@ -8,22 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import seed_number, whole_number
-from .dataset import Dataset
+from .dataset import Batch, Examples
 from .transforms import Transform
-
-Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 class Loader:
     """Iterate over a data set in batches ``(inputs, labels)``: float32 ``(B, ...)`` and int64 ``(B,)``.
 
     The last batch is smaller where the length is not a multiple of ``batch_size``, unless ``drop_last``. Batches
-    are contiguous and own their memory. ``transform`` is called as ``transform(inputs, rng)`` on each batch.
+    are contiguous and own their memory. ``transform`` is called as ``transform(inputs, rng)`` on each batch. The data
+    set is a ``Dataset``, or anything else that has what ``Examples`` lists, such as an ``ImageFolder``.
 
     **Epochs.** Starting an iteration takes the epoch ``loader.epoch`` (0 at first) and counts it up, so that each
     pass is ordered anew, as PyTorch users expect, also when the pass before was abandoned halfway. The order of
-    epoch e comes from (seed, e) alone, and the randomness of ``transform`` from (seed, e, index of the batch):
-    ``set_epoch(e)`` is all that it takes to resume.
+    epoch e comes from (seed, e) alone, and the randomness of the data set and of ``transform`` from (seed, e, index of
+    the batch): ``set_epoch(e)`` is all that it takes to resume.
 
     Raises ValueError for an empty data set, ``batch_size`` < 1, and ``drop_last`` with a data set smaller than one
     batch; ValueError or TypeError for a transform that returns something else than as many float32 inputs.
@@ -38,7 +37,7 @@ class Loader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Examples,
         batch_size: int = 256,
         shuffle: bool = False,
         drop_last: bool = False,
@@ -83,12 +82,11 @@ class Loader:
             order = np.random.default_rng([self.seed, epoch]).permutation(order)
         for index in range(len(self)):
             members = order[index * self.batch_size : (index + 1) * self.batch_size]
-            # take copies, so that no batch shares memory with the data set; it copies small rows faster than [members].
-            inputs, labels = self.dataset.inputs.take(members, axis=0), self.dataset.labels.take(members)
+            # From 1, because a trailing 0 does not count in a seed: [s, e, 0] would be the order's [s, e].
+            seed = (self.seed, epoch, 1 + index)
+            inputs, labels = self.dataset.take(members, seed)
             if self.transform is not None:
-                # From 1, because a trailing 0 does not count in a seed: [s, e, 0] would be the order's [s, e].
-                rng = np.random.default_rng([self.seed, epoch, 1 + index])
-                inputs = self._checked(self.transform(inputs, rng), len(labels))
+                inputs = self._checked(self.transform(inputs, np.random.default_rng(seed)), len(labels))
             yield np.ascontiguousarray(inputs), labels
 
     def _checked(self, inputs: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .checks import seed_number
 from .dataset import Dataset
+from .folders import cache_folder, data_folders
 from .idx import idx_digest, read_idx, write_idx
 from .images import pad_to_side, split_and_standardise, standardise
 
@@ -88,23 +89,9 @@ def mnist5k(seed: int = 0) -> tuple[Dataset, Dataset]:
     return split_and_standardise(images, labels.astype(np.int64), "mnist5k", seed)
 
 
-def cache_folder() -> Path:
-    """Where fetched data is kept: ``$XDG_CACHE_HOME/minadder``, or ``~/.cache/minadder`` where that is unset."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification tells to ignore a relative path.
-    return (base if base.is_absolute() else Path.home() / ".cache") / "minadder"
-
-
-def _folders() -> list[Path]:
-    roots = [cache_folder()]
-    if os.environ.get("MINADDER_DATA"):
-        roots.insert(0, Path(os.environ["MINADDER_DATA"]))
-    return [folder for root in roots for folder in (root, root / "mnist")]
-
-
 def find_file(name: str) -> Path | None:
     """Return the path of one of MNIST's files, plain or gzipped, None where it is not there."""
-    candidates = (folder / (name + suffix) for folder in _folders() for suffix in ("", ".gz"))
+    candidates = (folder / (name + suffix) for folder in data_folders("mnist") for suffix in ("", ".gz"))
     return next((path for path in candidates if path.exists()), None)
 
 
@@ -127,7 +114,7 @@ def _fetch(missing: list[str]) -> dict[str, NDArray[np.uint8]]:
     """All of MNIST from OpenML, as the verified content of the four files."""
     from sklearn.datasets import fetch_openml  # here, because it is slow to import
 
-    where = ", ".join(str(folder) for folder in _folders())
+    where = ", ".join(str(folder) for folder in data_folders("mnist"))
     print(
         f"MNIST: {', '.join(missing)} not found in {where}; fetching from OpenML (about 15 MB, may take minutes) …",
         file=sys.stderr,
