@@ -6,38 +6,59 @@ import argparse
 import contextlib
 import fcntl
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import minadder as ma
-from minadder import callbacks, checkpoint, data, models, nn, optim, plot
+from minadder import callbacks, checkpoint, data, models, optim, plot
+from minadder.models.networks import HIDDEN_UNITS, NETWORKS, check_takes
 from minadder.nn.convert import KINDS
 
 INTERRUPTED = 130
-NETWORKS = ("lenet5-bn", "mlp")
-DATA = ("digits", "mnist5k", "mnist")
+FOLDER = "imagefolder"
+DATA = (*data.BY_NAME, f"{FOLDER} PATH")
+SCHEDULES = {"cosine": optim.Cosine, "polynomial": optim.Polynomial}
 RESULTS = ("net.safetensors", "history.json", "curves.png", "filters.png")
-HIDDEN_UNITS = 100
 SMALL_DATA = 10_000
+TEST_PIXELS = 1000 * 32 * 32
+"""Height × width × images that are evaluated at once."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.description = (
-        "Train a network with the papers' recipe: Nesterov momentum 0.9, weight decay 5e-4, cosine from --lr to 0, "
-        "adaptive learning rate for adder filters. Leaves in the folder the net, a checkpoint, the history, the "
-        "learning curves and the first layer's filters."
+        "Train a network with the papers' recipe: Nesterov momentum 0.9, weight decay 5e-4 (1e-4 for an imagefolder), "
+        "cosine from --lr to 0, adaptive learning rate for adder filters. Images of CIFAR are shifted by up to 4 "
+        "pixels and mirrored at random; of those of an imagefolder a random part is taken. Leaves in the folder the "
+        "net, a checkpoint, the history, the learning curves and the first layer's filters."
     )
-    parser.add_argument("network", choices=NETWORKS, help=f"the network; mlp has one hidden layer of {HIDDEN_UNITS}")
+    sizes = {
+        name: "any size" if network.any_size else "×".join(map(str, network.input_shape[1:]))
+        for name, network in NETWORKS.items()
+    }
+    parser.add_argument(
+        "network",
+        choices=tuple(NETWORKS),
+        metavar="network",
+        help="the network, with the images that it takes: "
+        + ", ".join(f"{name} ({size})" for name, size in sizes.items())
+        + f"; mlp has one hidden layer of {HIDDEN_UNITS}",
+    )
     parser.add_argument(
         "--layer", choices=tuple(KINDS), default="adder", help="the kind of its layers (default: %(default)s)"
     )
-    parser.add_argument("--data", choices=DATA, default="digits", help="the data set (default: %(default)s)")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        action=Source,
+        default=("digits",),
+        metavar=("NAME", "PATH"),
+        help=f"the data set: {', '.join(DATA)}, which holds train/<class>/*.jpg and val/<class>/*.jpg (digits)",
+    )
     parser.add_argument(
         "--epochs", type=positive_int, default=50, help="how often to go through the data (%(default)s)"
     )
@@ -57,8 +78,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for adder-lp: the fraction of training in which p falls from 2 to 1 (%(default)s)",
     )
     parser.add_argument(
+        "--schedule",
+        choices=tuple(SCHEDULES),
+        default="cosine",
+        help="how the learning rate falls; the papers' CIFAR nets have polynomial, a straight line (%(default)s)",
+    )
+    parser.add_argument(
         "--eta", type=positive_float, default=0.2, help="the adaptive learning rate's eta (%(default)s)"
     )
+
+
+class Source(argparse.Action):
+    """Keeps --data as a tuple: the name of a data set, or imagefolder and its path."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Check what stands behind --data."""
+        name, *rest = values
+        if name != FOLDER and name not in data.BY_NAME:
+            parser.error(f"argument --data: invalid choice: {name!r} (choose from {', '.join(DATA)})")
+        if name == FOLDER and len(rest) != 1:
+            parser.error(f"argument --data: {FOLDER} needs one path behind it, not {' '.join(rest) or 'none'}")
+        if name != FOLDER and rest:
+            parser.error(
+                f"argument --data: nothing may follow {name}, but {' '.join(rest)} does: name the network first"
+            )
+        namespace.data = tuple(values)
 
 
 def positive_int(text: str) -> int:
@@ -98,11 +148,25 @@ def in_range(kind: type, text: str, least: float, wanted: str) -> Any:
     return value
 
 
-def build(network: str, layer: str, train: data.Dataset) -> nn.Module:
-    """Return a new network for the data."""
-    if network == "mlp":
-        return models.mlp((int(np.prod(train.inputs.shape[1:])), HIDDEN_UNITS, train.num_classes), layer)
-    return models.lenet5_bn(layer, train.num_classes, train.inputs.shape[1])
+def load_data(source: tuple[str, ...], network: str) -> tuple[data.Examples, data.Examples]:
+    """Return the training and the test data for a network, which must take their images."""
+    name, *path = source
+    if path:
+        sets: tuple[data.Examples, data.Examples] = data.imagefolder(path[0], NETWORKS[network].input_shape[1])
+    else:
+        sets = data.load(name)
+    try:
+        check_takes(network, sets[0].shape)
+    except ValueError as error:
+        raise ValueError(f"--data {name} does not fit: {error}") from None
+    return sets
+
+
+def augmentation(source: tuple[str, ...]) -> data.Compose | None:
+    """Return what is done to training images at random (He et al. 2016, section 4.2); imagefolders do so themselves."""
+    if source[0] in ("cifar10", "cifar100"):
+        return data.Compose([data.RandomCrop(32, padding=4), data.RandomHorizontalFlip()])
+    return None
 
 
 def check_folder(folder: Path, resume: bool) -> Path | None:
@@ -154,44 +218,44 @@ def run(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> None:
     """Train a network and leave the results in the folder."""
-    train_data, test_data = data.load(options.data)
+    train_data, test_data = load_data(options.data, options.network)
     options.out.mkdir(parents=True, exist_ok=True)
     with alone_in(options.out):
         train_in(options, train_data, test_data)
 
 
-def train_in(options: argparse.Namespace, train_data: data.Dataset, test_data: data.Dataset) -> None:
+def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: data.Examples) -> None:
     """Train a network in a folder that no other process trains in."""
     resume = check_folder(options.out, options.resume)
     batch_size = options.batch_size or (64 if len(train_data) < SMALL_DATA else 256)
     ma.manual_seed(options.seed)
-    net = build(options.network, options.layer, train_data)
+    net = models.build(options.network, options.layer, train_data.num_classes, train_data.shape)
     last = options.out / "checkpoint.safetensors"
     history = ma.fit(
         net,
-        data.Loader(train_data, batch_size, shuffle=True, seed=options.seed),
-        data.Loader(test_data, 1000),
+        data.Loader(train_data, batch_size, shuffle=True, transform=augmentation(options.data), seed=options.seed),
+        data.Loader(test_data, max(1, TEST_PIXELS // math.prod(test_data.shape[-2:]))),
         epochs=options.epochs,
         optimizer=optim.SGD(
             net.parameters(),
             lr=options.lr,
             momentum=0.9,
             nesterov=True,
-            weight_decay=5e-4,
+            weight_decay=1e-4 if options.data[0] == FOLDER else 5e-4,
             adder_lr=optim.AdaptiveLR(options.eta),
         ),
-        schedule=optim.Cosine(),
         p_schedule=optim.LinearP(until=options.p_until) if options.layer == "adder-lp" else None,
+        schedule=SCHEDULES[options.schedule](),
         callbacks=(callbacks.Checkpoint(last), callbacks.Progress()),
         resume=resume,
     )
     ma.save(net, options.out / "net.safetensors")
     checkpoint.write_file(options.out / "history.json", (json.dumps(history, indent=1) + "\n").encode())
-    name = f"{options.network}, {options.layer} layers, {options.data}"
+    name = f"{options.network}, {options.layer} layers, {train_data.name}"
     plot.save_figure(plot.learning_curves(history, name), options.out / "curves.png")
     first = next(parameter for parameter in net.parameters() if parameter.ndim > 1)
     # a fully-connected filter has an entry for each pixel: it is shown as an image too
-    filters = first.numpy().reshape(-1, *train_data.inputs.shape[1:]) if first.ndim == 2 else first.numpy()
+    filters = first.numpy().reshape(-1, *train_data.shape) if first.ndim == 2 else first.numpy()
     plot.save_figure(plot.filter_grid(filters, f"filters of the first layer: {name}"), options.out / "filters.png")
     accuracy = history[-1]["test_accuracy"] or 0.0
     print(f"test accuracy {100 * accuracy:.2f} % after epoch {options.epochs}; results in {options.out}")
