@@ -58,6 +58,7 @@ def trained(
                 raise KeyboardInterrupt
 
     optimizer = optim.SGD(net.parameters(), lr=0.05, momentum=0.9, nesterov=True, adder_lr=optim.AdaptiveLR())
+    folder.mkdir(exist_ok=True)
     kept = callbacks.Checkpoint(folder / "checkpoint.safetensors")
     try:
         ma.fit(

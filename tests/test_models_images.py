@@ -16,10 +16,10 @@ from minadder.models.networks import NETWORKS
 from minadder.models.residual import BasicBlock, Bottleneck
 from minadder.nn.batchnorm import BatchNorm
 from minadder.nn.conv import Windowed
-from minadder.nn.convert import LAYERS
+from minadder.nn.convert import KINDS
 from minadder.nn.linear import FullyConnected
 
-every_kind = pytest.mark.parametrize("kind", LAYERS)
+every_kind = pytest.mark.parametrize("kind", KINDS)
 
 SMALL: dict[str, tuple[Callable[[str], nn.Module], tuple[int, ...]]] = {
     "lenetpp": (lambda kind: models.lenetpp(kind, num_classes=4), (1, 32, 32)),
@@ -124,15 +124,15 @@ def test_all_layers_but_the_first_and_the_last_are_of_the_kind(name: str, kind: 
     found = list(layers(SMALL[name][0](kind)).values())
     assert type(found[0]) is nn.Conv2d
     assert type(found[-1]) in (nn.Conv2d, nn.Linear)
-    assert {type(layer) for layer in found[1:-1]} == {LAYERS[kind][0]}
+    assert {type(layer) for layer in found[1:-1]} == {KINDS[kind].windowed}
 
 
 @every_kind
 def test_all_layers_of_lenetpp_are_of_the_kind(kind: str) -> None:
     found = list(layers(models.lenetpp(kind)).values())
-    assert [type(layer) for layer in found[:6]] == [LAYERS[kind][0]] * 6
-    assert type(found[6]) is LAYERS[kind][1]
-    assert type(found[7]) is (nn.Linear if kind == "binary" else LAYERS[kind][1])
+    assert [type(layer) for layer in found[:6]] == [KINDS[kind].windowed] * 6
+    assert type(found[6]) is KINDS[kind].fully_connected
+    assert type(found[7]) is (nn.Linear if kind == "binary" else KINDS[kind].fully_connected)
 
 
 @every_net
