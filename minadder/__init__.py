@@ -9,7 +9,7 @@
 (1, 2)
 """
 
-from minadder import callbacks, data, memory, models, nn, ops, optim
+from minadder import analysis, callbacks, data, memory, models, nn, ops, optim
 from minadder.autograd import Function, is_grad_enabled, no_grad
 from minadder.checkpoint import load, save
 from minadder.gradcheck import GradcheckError, gradcheck
@@ -25,6 +25,7 @@ __all__ = [
     "Function",
     "GradcheckError",
     "Tensor",
+    "analysis",
     "callbacks",
     "data",
     "evaluate",

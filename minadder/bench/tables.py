@@ -10,8 +10,8 @@ from minadder.bench.memory import MEGABYTE
 from minadder.bench.results import Results
 from minadder.bench.scaling import CASES, efficiency
 from minadder.bench.timing import Effort
+from minadder.tables import WIDTH, table
 
-WIDTH = 120
 NAME = 24
 MISSING = "–"
 
@@ -32,25 +32,6 @@ def number(value: Cell, digits: int = 1) -> str:
     if isinstance(value, str):
         return value
     return f"{value:.{digits if abs(value) < 1000 else 0}f}"
-
-
-def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a title and a table, the first column to the left, the others to the right, each as wide as it needs.
-
-    Raises
-    ------
-    ValueError
-        When it would be wider than 120 columns.
-    """
-    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-    lines = [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
-        for line in (headers, *rows)
-    ]
-    widest = max(map(len, [title, *lines]))
-    if widest > WIDTH:
-        raise ValueError(f"the table {title!r} is {widest} columns wide, more than {WIDTH}")
-    return ["", title, lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
 def speeds(results: Results, title: str, cases: dict[str, str]) -> list[str]:

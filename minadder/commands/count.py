@@ -1,0 +1,148 @@
+"""The command `minadder count`: how many operations a network takes, layer by layer, and what they cost."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from minadder import analysis, models
+from minadder.analysis.cost import ENERGY
+from minadder.analysis.counting import PARTS, Count, Operations
+from minadder.nn.convert import LAYERS
+from minadder.tables import table
+
+MISSING = "–"
+HEADERS = ("multiplications", "additions", "XNORs")
+
+PAPERS = {
+    "lenet5-bn": {"conv": ("~435 K", "~435 K", MISSING), "adder": ("almost none", "~870 K", MISSING)},
+    "vgg-small": {
+        "conv": ("0.65 G", "0.65 G", "0"),
+        "adder": ("0", "1.30 G", "0"),
+        "adder-l2": ("0.65 G", "1.30 G", "0"),
+        "binary": ("0", "0.65 G", "0.65 G"),
+    },
+    "resnet20": {
+        "conv": ("41.17 M", "41.17 M", "0"),
+        "adder": ("0", "82.34 M", "0"),
+        "adder-l2": ("41.17 M", "82.34 M", "0"),
+        "binary": ("0", "41.17 M", "41.17 M"),
+    },
+    "resnet32": {
+        "conv": ("69.12 M", "69.12 M", "0"),
+        "adder": ("0", "138.24 M", "0"),
+        "adder-l2": ("69.12 M", "138.24 M", "0"),
+        "binary": ("0", "69.12 M", "69.12 M"),
+    },
+    "resnet18": {
+        "conv": ("1.8 G", "1.8 G", "0"),
+        "adder": ("0", "3.6 G", "0"),
+        "adder-l2": ("1.8 G", "3.6 G", "0"),
+        "binary": ("0", "1.8 G", "1.8 G"),
+    },
+    "resnet50": {
+        "conv": ("3.9 G", "3.9 G", "0"),
+        "adder": ("0", "7.7 G", "0"),
+        "adder-l2": ("3.9 G", "7.7 G", "0"),
+        "binary": ("0", "3.9 G", "3.9 G"),
+    },
+}
+"""#Mul., #Add. and XNOR as printed (Chen et al. 2020, section 4.1; Universal AdderNets, Tables 2 and 3)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    parser.description = (
+        "Count the multiplications, additions and XNORs that a network takes for one example in evaluation, layer by "
+        "layer, beside the papers' figures, with the papers' cycles and the energy in 45 nm (Horowitz, ISSCC 2014)."
+    )
+    parser.add_argument("network", choices=tuple(models.NETWORKS), help="the network")
+    parser.add_argument(
+        "--layer", choices=tuple(LAYERS), default="adder", help="the kind of its layers (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--input", type=shape, metavar="CxHxW", help="the shape of an example, as 3x32x32 (default: the network's own)"
+    )
+    parser.add_argument("--num-classes", type=int, metavar="N", help="the size of the output (default: the network's)")
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Return the shape that a text such as 3x32x32 names."""
+    sizes = text.lower().split("x")
+    if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        raise argparse.ArgumentTypeError(f"must be three sizes of at least 1, such as 3x32x32, not {text!r}")
+    return tuple(map(int, sizes))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Count and print the tables; return the exit code."""
+    network = models.NETWORKS[options.network]
+    input_shape = options.input or network.input_shape
+    num_classes = network.num_classes if options.num_classes is None else options.num_classes
+    net = models.build(options.network, options.layer, num_classes, input_shape)
+    counted = analysis.count(net, input_shape)
+    name = f"{options.network}, {options.layer} layers, {'×'.join(map(str, input_shape))}, {num_classes} classes"
+    print(*layer_table(counted, f"{name}: operations for one example")[1:], sep="\n")
+    own = (input_shape, num_classes) == (network.input_shape, network.num_classes)
+    print(*total_table(counted, PAPERS.get(options.network, {}).get(options.layer) if own else None), sep="\n")
+    print(*cost_table(counted.total()), sep="\n")
+    return 0
+
+
+def cells(operations: Operations) -> list[str]:
+    """Return the three numbers, with commas."""
+    return [f"{number:,}" for number in (operations.multiplications, operations.additions, operations.xnors)]
+
+
+def layer_table(counted: Count, title: str) -> list[str]:
+    """Return the table by layer, with all that each layer takes."""
+    rows = [
+        [
+            f"{layer.path} ({layer.kind})",
+            MISSING if layer.output_shape is None else "×".join(map(str, layer.output_shape)) or "1",
+            f"{layer.parameters:,}",
+            *cells(layer.total()),
+        ]
+        for layer in counted.layers
+    ]
+    rows.append(["all", "", f"{counted.parameters:,}", *cells(counted.total(PARTS))])
+    return table(title, ["layer", "output", "parameters", *HEADERS], rows)
+
+
+def total_table(counted: Count, papers: tuple[str, str, str] | None) -> list[str]:
+    """Return the table of totals under each convention, and the papers' figures where they are of this network."""
+    rows = [
+        ["filters of all layers", *cells(counted.total())],
+        ["  without the first and the last", *cells(counted.total(first_and_last=False))],
+        ["  with biases and binary scales", *cells(counted.total(PARTS[:2]))],
+        ["  with batch norms too", *cells(counted.total(PARTS[:3]))],
+        ["  with shortcuts and means too", *cells(counted.total(PARTS))],
+    ]
+    if papers is not None:
+        rows.append(["papers", *papers])
+    return table(
+        "totals (a product is 1 multiplication and 1 addition, a distance 2 additions, an XNOR 1 and 1 addition)",
+        ["counted", *HEADERS],
+        rows,
+    )
+
+
+def cost_table(operations: Operations) -> list[str]:
+    """Return the table of cycles and energy of the filters of all layers."""
+    rows = [["cycles, 2 an addition and 4 a multiplication (papers)", known(operations, analysis.cycles, "", 1)]]
+    for numbers, cost in ENERGY.items():
+
+        def joules(operations: Operations, numbers: str = numbers) -> float:
+            return analysis.energy(operations, numbers)
+
+        each = f"{cost.addition} pJ an addition, {cost.multiplication} pJ a multiplication"
+        rows.append([f"energy in {numbers}, {each}", known(operations, joules, " µJ", 1e-6)])
+    return table("cost of the filters of all layers, one operation after the other", ["cost", "one example"], rows)
+
+
+def known(operations: Operations, cost: Callable[[Operations], float], unit: str, factor: float) -> str:
+    """Return a cost as text, a dash where the source says nothing of an XNOR."""
+    if operations.xnors:
+        return f"{MISSING} (no figure for an XNOR)"
+    value = cost(operations) * factor
+    return f"{value:,.4g}{unit}" if unit else f"{value:,}"
