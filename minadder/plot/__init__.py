@@ -3,5 +3,15 @@
 from minadder.plot.curves import learning_curves
 from minadder.plot.figure import save_figure
 from minadder.plot.filters import filter_grid
+from minadder.plot.histograms import histograms
+from minadder.plot.norms import norm_dots
+from minadder.plot.variance import variance_panels
 
-__all__ = ["filter_grid", "learning_curves", "save_figure"]
+__all__ = [
+    "filter_grid",
+    "histograms",
+    "learning_curves",
+    "norm_dots",
+    "save_figure",
+    "variance_panels",
+]

@@ -1,0 +1,276 @@
+"""The command `minadder analyse`: figures and numbers of what the papers say about adder nets and CNNs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minadder as ma
+from minadder import analysis, callbacks, checkpoint, data, models, nn, optim, plot
+from minadder.autograd import Array
+from minadder.tables import table
+
+KINDS = {"adder": "AdderNet", "conv": "CNN"}
+DATA = ("digits", "mnist5k", "mnist")
+QUICK_EXAMPLES = 400
+SMALL_DATA = 10_000
+ENTRIES = (1, 3, 9, 27, 81, 243, 729)
+FILTER_VARIANCES = (1.0, 1e-3)
+PAPER_NORMS = {"AdderNet": (0.0009, 0.0012, 0.0146), "CNN": (0.2261, 0.2990, 0.4646)}
+"""Chen et al. 2020, Table 1: the first three layers."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the parts of the command, each with its arguments."""
+    parser.description = (
+        "Draw and measure what the papers say about adder nets and CNNs: a figure (PNG) and the numbers (JSON)."
+    )
+    parts = parser.add_subparsers(dest="part", required=True, metavar="part")
+    add_part(parts, "variance", variance, "variances of outputs against the entries of a filter (Eqs. 8 and 9)")
+    part = add_part(parts, "gradients", gradients, "norms of the filters' gradients at the first step (Table 1)")
+    add_data(part)
+    part.add_argument("--seeds", type=at_least_one, default=5, help="how many nets of each kind (default: %(default)s)")
+    for name, function, weight, what in (
+        ("filters", filters, "conv1.weight", "the filters of the first layer (Fig. 2)"),
+        ("weights", weights, "conv3.weight", "the third layer's weights with Laplace and Gauss fits (Fig. 4)"),
+    ):
+        part = add_part(parts, name, function, what)
+        part.add_argument(
+            "files",
+            nargs="*",
+            type=Path,
+            metavar="FILE",
+            help="nets of `minadder train`; without any, LeNet-5-BN is trained as both",
+        )
+        part.add_argument("--weight", default=weight, metavar="NAME", help="which weights (default: %(default)s)")
+        add_data(part)
+        part.add_argument("--epochs", type=at_least_one, default=20, help="of the training (default: %(default)s)")
+
+
+def add_part(
+    parts: Any, name: str, function: Callable[[argparse.Namespace], list[str]], what: str
+) -> argparse.ArgumentParser:
+    """Return the parser of a part, with the arguments that all have."""
+    part: argparse.ArgumentParser = parts.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    part.add_argument("--out", type=Path, required=True, help="the folder for the figure and the numbers")
+    part.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
+    part.add_argument("--quick", action="store_true", help="little data, to see in seconds that it works")
+    part.set_defaults(analyse=function)
+    return part
+
+
+def add_data(part: argparse.ArgumentParser) -> None:
+    """Add the argument that chooses the data."""
+    part.add_argument("--data", choices=DATA, default="digits", help="the data set (default: %(default)s)")
+
+
+def at_least_one(text: str) -> int:
+    """Return an integer of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, not {text!r}")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do one part: print its table, write its files; return the exit code."""
+    if options.seed < 0:
+        raise ValueError(f"--seed must be at least 0, not {options.seed}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    print(*options.analyse(options), sep="\n")
+    print(f"written: {options.part}.json and its figure in {options.out}")
+    return 0
+
+
+def keep(options: argparse.Namespace, numbers: Any, figures: Iterable[tuple[str, Any]]) -> None:
+    """Write a part's numbers and its figures."""
+    for name, figure in figures:
+        plot.save_figure(figure, options.out / f"{name}.png")
+    checkpoint.write_file(options.out / f"{options.part}.json", (json.dumps(numbers, indent=1) + "\n").encode())
+
+
+def variance(options: argparse.Namespace) -> list[str]:
+    """Measure variances of outputs, and compare them with both papers' formulas."""
+    entries, samples = (ENTRIES[:5], 5000) if options.quick else (ENTRIES, 100_000)
+    panels: dict[str, Any] = {}
+    lines: list[str] = []
+    numbers = []
+    for place, case in enumerate(FILTER_VARIANCES):
+        found = [analysis.output_variance(k, 1.0, case, samples, options.seed + place) for k in entries]
+        adder, misprint, conv = (
+            np.array([law(k, 1.0, case) for k in entries])
+            for law in (analysis.adder_variance, analysis.misprinted_adder_variance, analysis.conv_variance)
+        )
+        measured = {
+            name: (np.array([one.variance for one in values]), np.array([one.error for one in values]))
+            for name, values in (("adder", [one.adder for one in found]), ("conv", [one.conv for one in found]))
+        }
+        laws = {
+            "adder: (1 − 2/π)·K·(Var X + Var F)": adder,
+            "conv: K·Var X·Var F": conv,
+            "Universal AdderNets: √(π/2)·K·(Var X + Var F)": misprint,
+        }
+        panels[f"Var X = 1, Var F = {case:g}"] = measured, laws
+        rows = [
+            [
+                str(k),
+                f"{a:.4g}",
+                f"{a / law:.4f}",
+                f"{2 * e / law:.4f}",
+                f"{a / wrong:.4f}",
+                f"{c:.4g}",
+                f"{c / product:.4f}",
+            ]
+            for k, a, e, law, wrong, c, product in zip(
+                entries, *measured["adder"], adder, misprint, measured["conv"][0], conv, strict=True
+            )
+        ]
+        headers = ["K", "adder", "/ Eq. 9", "± 2 errors", "/ √(π/2) law", "conv", "/ Eq. 8"]
+        lines += table(f"variance of outputs, Var X = 1, Var F = {case:g}, {samples:,} samples", headers, rows)
+        numbers += [
+            {**asdict(one), "adder_law": law, "misprinted_adder_law": wrong, "conv_law": product}
+            for one, law, wrong, product in zip(found, adder.tolist(), misprint.tolist(), conv.tolist(), strict=True)
+        ]
+    figure = plot.variance_panels(entries, panels, f"variance of a layer's output, {samples:,} samples each")
+    keep(options, {"samples": samples, "seed": options.seed, "variances": numbers}, [("variance", figure)])
+    return lines[1:]
+
+
+def gradients(options: argparse.Namespace) -> list[str]:
+    """Measure the gradients' norms of new nets, and compare them with the paper's."""
+    train, _ = load(options)
+    seeds = range(options.seed, options.seed + (2 if options.quick else options.seeds))
+    norms: dict[str, list[dict[str, float]]] = {name: [] for name in KINDS.values()}
+    for seed in seeds:
+        inputs, labels = next(iter(data.Loader(train, min(256, len(train)), shuffle=True, seed=seed)))
+        for kind, name in KINDS.items():
+            ma.manual_seed(seed)
+            net = models.lenet5_bn(kind, train.num_classes, train.inputs.shape[1])
+            norms[name].append(analysis.filter_gradient_norms(net, inputs, labels))
+    layers = list(norms["CNN"][0])
+    values = {name: np.array([list(run.values()) for run in runs]) for name, runs in norms.items()}
+    medians = {name: np.median(runs, axis=0) for name, runs in values.items()}
+    rows = []
+    for place, layer in enumerate(layers):
+        adder, conv = (float(medians[name][place]) for name in ("AdderNet", "CNN"))
+        paper = [f"{figures[place]:g}" if place < len(figures) else "–" for figures in PAPER_NORMS.values()]
+        rows.append([layer, f"{adder:.6f}", f"{conv:.6f}", f"{conv / adder:.1f}", *paper])
+    title = (
+        f"l2 norms of the filters' gradients at the first step, LeNet-5-BN, {train.name}, median of {len(seeds)} nets"
+    )
+    headers = ["layer", "AdderNet", "CNN", "CNN / AdderNet", "paper: AdderNet", "paper: CNN"]
+    figure = plot.norm_dots(
+        [layer.removesuffix(".weight") for layer in layers],
+        values,
+        PAPER_NORMS,
+        f"gradients at the first step, LeNet-5-BN, {train.name}",
+    )
+    keep(
+        options,
+        {"data": train.name, "seeds": list(seeds), "norms": norms, "paper": PAPER_NORMS},
+        [("gradients", figure)],
+    )
+    return table(title, headers, rows)[1:]
+
+
+def filters(options: argparse.Namespace) -> list[str]:
+    """Draw the filters of each net."""
+    rows, numbers, figures = [], {}, []
+    for name, values in chosen_weights(options).items():
+        figures.append((f"filters-{name}".replace(" ", "-"), plot.filter_grid(values, f"{options.weight}: {name}")))
+        numbers[name] = {"weight": options.weight, "shape": values.shape, "filters": values.tolist()}
+        rows.append(
+            [
+                name,
+                "×".join(map(str, values.shape)),
+                f"{values.mean():.4f}",
+                f"{values.std():.4f}",
+                f"{np.abs(values).max():.4f}",
+            ]
+        )
+    keep(options, numbers, figures)
+    return table(f"filters {options.weight}", ["net", "shape", "mean", "deviation", "largest |w|"], rows)[1:]
+
+
+def weights(options: argparse.Namespace) -> list[str]:
+    """Fit both distributions to the weights of each net, and draw them."""
+    rows, numbers, panels = [], {}, {}
+    for name, values in chosen_weights(options).items():
+        fits = analysis.fit_weights(values)
+        laplace, gauss = fits.laplace_log_likelihood / fits.weights, fits.gauss_log_likelihood / fits.weights
+        panels[f"{name}: {fits.better} fits better"] = (
+            values,
+            {f"Laplace, {laplace:.4f} nats a weight": fits.laplace, f"Gauss, {gauss:.4f} nats a weight": fits.gauss},
+        )
+        numbers[name] = {"weight": options.weight, **asdict(fits), "better": fits.better}
+        rows.append(
+            [name, f"{fits.weights:,}", f"{laplace:.4f}", f"{gauss:.4f}", f"{laplace - gauss:+.4f}", fits.better]
+        )
+    keep(options, numbers, [("weights", plot.histograms(panels, f"weights {options.weight}"))])
+    headers = ["net", "weights", "Laplace", "Gauss", "Laplace − Gauss", "better"]
+    return table(f"log-likelihood of {options.weight}, nats a weight", headers, rows)[1:]
+
+
+def load(options: argparse.Namespace) -> tuple[data.Dataset, data.Dataset]:
+    """Return the training and the test data; of the digits a few for a quick run."""
+    if options.quick:
+        train, test = data.load("digits")
+        return train.subset(QUICK_EXAMPLES), test
+    return data.load(options.data)
+
+
+def chosen_weights(options: argparse.Namespace) -> dict[str, Array]:
+    """Return the weights that the options name, of the files, or of LeNet-5-BN trained as both nets."""
+    if options.files:
+        names = unique([file.parent.resolve().name if file.stem == "net" else file.stem for file in options.files])
+        return {
+            name: weight_of(checkpoint.read_arrays(file)[0], options.weight, file)
+            for name, file in zip(names, options.files, strict=True)
+        }
+    train, test = load(options)
+    found = {}
+    for kind, name in KINDS.items():
+        ma.manual_seed(options.seed)
+        net = models.lenet5_bn(kind, train.num_classes, train.inputs.shape[1])
+        weight_of(net.state_dict(), options.weight, name)  # so that a wrong name fails now
+        fit(net, name, train, test, options)
+        found[name] = weight_of(net.state_dict(), options.weight, name)
+    return found
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Return names with a number behind those that were there before."""
+    return [name if names.index(name) == place else f"{name} {place + 1}" for place, name in enumerate(names)]
+
+
+def weight_of(arrays: dict[str, Array], weight: str, where: Path | str) -> Array:
+    """Return an array by its name; ValueError with the names of the weights there are."""
+    if weight not in arrays:
+        names = ", ".join(sorted(name for name, array in arrays.items() if array.ndim > 1))
+        raise ValueError(f"{where} has no {weight}: choose by --weight one of {names or 'none, it holds no weights'}")
+    return arrays[weight]
+
+
+def fit(net: nn.Module, name: str, train: data.Dataset, test: data.Dataset, options: argparse.Namespace) -> float:
+    """Train a net by the papers' recipe (Chen et al. 2020, section 4.1), and return its accuracy on the test data."""
+    epochs = 2 if options.quick else options.epochs
+    batch_size = 64 if len(train) < SMALL_DATA else 256
+    optimizer = optim.SGD(
+        net.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, adder_lr=optim.AdaptiveLR(0.2)
+    )
+    ma.fit(
+        net,
+        data.Loader(train, batch_size, shuffle=True, seed=options.seed),
+        epochs=epochs,
+        optimizer=optimizer,
+        schedule=optim.Cosine(),
+        callbacks=[callbacks.Progress()],
+    )
+    accuracy = ma.evaluate(net, data.Loader(test, 1000))[1]
+    print(f"{name}: test accuracy {100 * accuracy:.2f} % after {epochs} epochs")
+    return accuracy

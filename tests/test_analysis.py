@@ -1,0 +1,119 @@
+"""Variances of outputs and fits of weights: against the formulas and against SciPy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from minadder import analysis
+from minadder.analysis.variance import estimate
+
+
+@pytest.mark.parametrize("entries", [1, 2, 25, 400])
+@pytest.mark.parametrize(("input_variance", "filter_variance"), [(1.0, 1.0), (4.0, 0.25), (1.0, 1e-3)])
+def test_variances_follow_the_laws_and_not_the_misprint(
+    entries: int, input_variance: float, filter_variance: float
+) -> None:
+    measured = analysis.output_variance(entries, input_variance, filter_variance, samples=20_000)
+    arguments = entries, input_variance, filter_variance
+    for found, law in ((measured.adder, analysis.adder_variance), (measured.conv, analysis.conv_variance)):
+        assert found.variance == pytest.approx(law(*arguments), abs=5 * found.error)
+        assert found.error < 0.04 * found.variance
+    wrong = analysis.misprinted_adder_variance(*arguments)
+    assert wrong > measured.adder.variance + 50 * measured.adder.error
+
+
+def test_the_laws_are_the_papers() -> None:
+    assert analysis.adder_variance(10, 2.0, 3.0) == pytest.approx((1 - 2 / math.pi) * 50)
+    assert analysis.conv_variance(10, 2.0, 3.0) == pytest.approx(60)
+    assert analysis.misprinted_adder_variance(10, 2.0, 3.0) == pytest.approx(math.sqrt(math.pi / 2) * 50)
+
+
+def test_samples_in_several_parts_are_as_many_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr("minadder.analysis.variance.NUMBERS_AT_ONCE", 70)
+    monkeypatch.setattr("minadder.analysis.variance.estimate", lambda values: seen.append(values) or estimate(values))
+    analysis.output_variance(9, samples=100, seed=3)
+    assert [len(values) for values in seen] == [100, 100]
+    assert len(np.unique(seen[0])) == 100
+    assert (seen[0] < 0).all()
+    assert (seen[1] > 0).any()
+
+
+def test_the_seed_decides() -> None:
+    same, other = (analysis.output_variance(4, samples=50, seed=seed) for seed in (1, 2))
+    assert same == analysis.output_variance(4, samples=50, seed=1)
+    assert same != other
+
+
+def test_an_estimate_has_the_error_that_repetition_shows() -> None:
+    draws = np.random.default_rng(0).laplace(size=(400, 1000))
+    estimates = [estimate(row) for row in draws]
+    spread = np.std([one.variance for one in estimates])
+    assert estimates[0].variance == pytest.approx(draws[0].var(ddof=1))
+    assert np.mean([one.error for one in estimates]) == pytest.approx(spread, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "named"),
+    [
+        ({"entries": 0}, ValueError, "entries must be at least 1, got 0"),
+        ({"entries": 1.5}, TypeError, "entries must be a whole number, got 1.5"),
+        ({"entries": 3, "samples": 1}, ValueError, "samples must be at least 2, got 1"),
+        ({"entries": 3, "input_variance": 0.0}, ValueError, "input_variance must be finite and above 0, not 0.0"),
+        ({"entries": 3, "filter_variance": math.nan}, ValueError, "filter_variance .* not nan"),
+        ({"entries": 3, "seed": -1}, ValueError, "seed must be"),
+    ],
+)
+def test_what_cannot_be_measured_is_named(arguments: dict[str, Any], error: type[Exception], named: str) -> None:
+    with pytest.raises(error, match=named):
+        analysis.output_variance(**arguments)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(3, 300),
+    st.floats(-5, 5),
+    st.floats(0.01, 100),
+    st.sampled_from(["laplace", "normal", "uniform"]),
+)
+def test_fits_are_those_of_scipy(seed: int, size: int, location: float, scale: float, kind: str) -> None:
+    weights = location + scale * getattr(np.random.default_rng(seed), kind)(size=size)
+    fits = analysis.fit_weights(weights.reshape(1, -1))
+    middle, spread = stats.laplace.fit(weights)
+    assert (fits.laplace_location, fits.laplace_scale) == pytest.approx((middle, spread))
+    assert (fits.gauss_mean, fits.gauss_deviation) == pytest.approx(stats.norm.fit(weights))
+    laplace, gauss = stats.laplace(middle, spread), stats.norm(fits.gauss_mean, fits.gauss_deviation)
+    assert fits.laplace_log_likelihood == pytest.approx(laplace.logpdf(weights).sum(), rel=1e-6, abs=1e-6 * size)
+    assert fits.gauss_log_likelihood == pytest.approx(gauss.logpdf(weights).sum(), rel=1e-6, abs=1e-6 * size)
+    np.testing.assert_allclose(fits.laplace(weights), laplace.pdf(weights))
+    np.testing.assert_allclose(fits.gauss(weights), gauss.pdf(weights))
+    assert fits.weights == size
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_better_fit_is_the_distribution_that_was_drawn_from(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    assert analysis.fit_weights(generator.laplace(size=500)).better == "Laplace"
+    assert analysis.fit_weights(generator.normal(size=500)).better == "Gauss"
+
+
+@pytest.mark.parametrize(
+    ("weights", "named"),
+    [
+        ([], "0 weight"),
+        ([1.0], "1 weight"),
+        ([2.0, 2.0, 2.0], "3 weight"),
+        ([1.0, np.nan], "NaN"),
+        ([1.0, np.inf], "Inf"),
+    ],
+)
+def test_weights_that_no_distribution_fits_are_refused(weights: list[float], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        analysis.fit_weights(np.array(weights))
