@@ -67,6 +67,21 @@ def test_without_files_both_nets_are_trained(tmp_path: Path, capsys: pytest.Capt
         assert content["AdderNet"]["weights"] == 48_000
 
 
+def test_features_are_those_of_the_test_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minadder.commands.analysed_nets.QUICK_EXAMPLES", 64)
+    assert analyse(tmp_path, "features") == 0
+    assert_figures(tmp_path, "features")
+    labels = ma.data.load("digits")[1].labels
+    for name, found in numbers(tmp_path, "features").items():
+        assert name in ("AdderNet", "CNN")
+        assert found["labels"] == labels.tolist()
+        told = analysis.separation(np.array(found["features"]), labels)
+        assert (told.by_centre, told.by_direction) == (found["by_centre"], found["by_direction"])
+    assert "nearest direction" in capsys.readouterr().out
+
+
 def test_files_are_read_and_not_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ma.manual_seed(0)
     net = models.lenet5_bn("adder")  # filters from N(0, 1)
@@ -135,6 +150,15 @@ def test_histograms_are_densities_and_refuse_what_is_not_finite() -> None:
     for wrong in (np.array([]), np.array([1.0, np.inf])):
         with pytest.raises(ValueError, match="'w'"):
             plot.histograms({"w": (wrong, {})})
+
+
+def test_each_class_has_its_points() -> None:
+    features, labels = np.arange(10.0).reshape(5, 2), np.array([0, 2, 2, 2, 0])
+    (axes,) = plot.feature_scatter({"f": (features, labels)}).axes
+    assert [len(points.get_offsets()) for points in axes.collections] == [2, 3]
+    assert [text.get_text() for text in axes.texts] == ["0", "2"]
+    with pytest.raises(ValueError, match=r"\(5, 3\)"):
+        plot.feature_scatter({"f": (np.zeros((5, 3)), labels)})
 
 
 def test_norms_are_drawn_for_each_run() -> None:

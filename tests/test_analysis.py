@@ -1,4 +1,4 @@
-"""Variances of outputs and fits of weights: against the formulas and against SciPy."""
+"""Variances of outputs, fits of weights, separation of features: against the formulas and against SciPy."""
 
 from __future__ import annotations
 
@@ -117,3 +117,37 @@ def test_the_better_fit_is_the_distribution_that_was_drawn_from(seed: int) -> No
 def test_weights_that_no_distribution_fits_are_refused(weights: list[float], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         analysis.fit_weights(np.array(weights))
+
+
+def test_clusters_are_told_by_centre_and_rays_by_direction() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 200)
+    centres = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]])  # in one direction
+    clusters = analysis.separation(centres[labels] + 0.1 * generator.standard_normal((800, 2)), labels)
+    assert clusters.by_centre > 0.99
+    assert clusters.by_direction < 0.6
+    angles = labels * np.pi / 2 + 0.1 * generator.standard_normal(800)
+    lengths = np.exp(3 * generator.standard_normal(800))
+    rays = analysis.separation(lengths[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1), labels)
+    assert rays.by_direction > 0.99
+    assert rays.by_centre < rays.by_direction
+
+
+def test_labels_need_not_be_consecutive_and_the_origin_is_no_error() -> None:
+    features = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 5.0]])
+    told = analysis.separation(features, np.array([7, 7, 3]))
+    assert told.by_centre == 1.0
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "named"),
+    [
+        (np.zeros((3, 2)), np.zeros(2), r"\(3, 2\) and \(2,\)"),
+        (np.zeros(3), np.zeros(3), r"\(3,\) and \(3,\)"),
+        (np.zeros((0, 2)), np.zeros(0), r"\(0, 2\) and \(0,\)"),
+        (np.full((2, 2), np.nan), np.zeros(2), "NaN"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(features: Any, labels: Any, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        analysis.separation(features, labels)

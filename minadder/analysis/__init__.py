@@ -1,7 +1,8 @@
-"""Looking into networks: operations and their cost, gradients, variances, weights."""
+"""Looking into networks: operations and their cost, gradients, variances, weights, features."""
 
 from minadder.analysis.cost import cycles, energy
 from minadder.analysis.counting import Count, LayerCount, Operations, count, register_counter
+from minadder.analysis.features import Separation, separation
 from minadder.analysis.gradients import filter_gradient_norms
 from minadder.analysis.variance import (
     OutputVariance,
@@ -17,6 +18,7 @@ __all__ = [
     "LayerCount",
     "Operations",
     "OutputVariance",
+    "Separation",
     "WeightFits",
     "adder_variance",
     "conv_variance",
@@ -28,4 +30,5 @@ __all__ = [
     "misprinted_adder_variance",
     "output_variance",
     "register_counter",
+    "separation",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 import minadder as ma
-from minadder import analysis, callbacks, checkpoint, data, models, nn, optim, plot
+from minadder import analysis, checkpoint, data, models, plot
 from minadder.autograd import Array
+from minadder.commands.analysed_nets import KINDS, chosen_weights, fit, load
 from minadder.tables import table
 
-KINDS = {"adder": "AdderNet", "conv": "CNN"}
 DATA = ("digits", "mnist5k", "mnist")
-QUICK_EXAMPLES = 400
-SMALL_DATA = 10_000
 ENTRIES = (1, 3, 9, 27, 81, 243, 729)
 FILTER_VARIANCES = (1.0, 1e-3)
 PAPER_NORMS = {"AdderNet": (0.0009, 0.0012, 0.0146), "CNN": (0.2261, 0.2990, 0.4646)}
@@ -51,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument("--weight", default=weight, metavar="NAME", help="which weights (default: %(default)s)")
         add_data(part)
         part.add_argument("--epochs", type=at_least_one, default=20, help="of the training (default: %(default)s)")
+    part = add_part(parts, "features", features, "LeNet++'s features in the plane, as AdderNet and CNN (Fig. 1)")
+    add_data(part)
+    part.add_argument("--epochs", type=at_least_one, default=10, help="of the training (default: %(default)s)")
 
 
 def add_part(
@@ -216,61 +217,32 @@ def weights(options: argparse.Namespace) -> list[str]:
     return table(f"log-likelihood of {options.weight}, nats a weight", headers, rows)[1:]
 
 
-def load(options: argparse.Namespace) -> tuple[data.Dataset, data.Dataset]:
-    """Return the training and the test data; of the digits a few for a quick run."""
-    if options.quick:
-        train, test = data.load("digits")
-        return train.subset(QUICK_EXAMPLES), test
-    return data.load(options.data)
-
-
-def chosen_weights(options: argparse.Namespace) -> dict[str, Array]:
-    """Return the weights that the options name, of the files, or of LeNet-5-BN trained as both nets."""
-    if options.files:
-        names = unique([file.parent.resolve().name if file.stem == "net" else file.stem for file in options.files])
-        return {
-            name: weight_of(checkpoint.read_arrays(file)[0], options.weight, file)
-            for name, file in zip(names, options.files, strict=True)
-        }
+def features(options: argparse.Namespace) -> list[str]:
+    """Train LeNet++ as both nets, and draw the features of the test data."""
     train, test = load(options)
-    found = {}
+    rows, numbers, panels = [], {}, {}
     for kind, name in KINDS.items():
         ma.manual_seed(options.seed)
-        net = models.lenet5_bn(kind, train.num_classes, train.inputs.shape[1])
-        weight_of(net.state_dict(), options.weight, name)  # so that a wrong name fails now
-        fit(net, name, train, test, options)
-        found[name] = weight_of(net.state_dict(), options.weight, name)
-    return found
+        net = models.lenetpp(kind, train.num_classes)
+        accuracy = fit(net, name, train, test, options)
+        points = lenetpp_features(net, test)
+        told = analysis.separation(points, test.labels)
+        panels[f"{name}, test accuracy {100 * accuracy:.2f} %"] = points, test.labels
+        numbers[name] = {
+            "test_accuracy": accuracy,
+            **asdict(told),
+            "features": points.tolist(),
+            "labels": test.labels.tolist(),
+        }
+        rows.append([name, *(f"{100 * share:.2f}" for share in (accuracy, told.by_centre, told.by_direction))])
+    figure = plot.feature_scatter(panels, f"features of LeNet++, {test.name}, test data")
+    keep(options, numbers, [("features", figure)])
+    headers = ["net", "test accuracy / %", "nearest centre (l1) / %", "nearest direction / %"]
+    return table(f"classes in the plane of LeNet++'s features, {test.name}", headers, rows)[1:]
 
 
-def unique(names: Sequence[str]) -> list[str]:
-    """Return names with a number behind those that were there before."""
-    return [name if names.index(name) == place else f"{name} {place + 1}" for place, name in enumerate(names)]
-
-
-def weight_of(arrays: dict[str, Array], weight: str, where: Path | str) -> Array:
-    """Return an array by its name; ValueError with the names of the weights there are."""
-    if weight not in arrays:
-        names = ", ".join(sorted(name for name, array in arrays.items() if array.ndim > 1))
-        raise ValueError(f"{where} has no {weight}: choose by --weight one of {names or 'none, it holds no weights'}")
-    return arrays[weight]
-
-
-def fit(net: nn.Module, name: str, train: data.Dataset, test: data.Dataset, options: argparse.Namespace) -> float:
-    """Train a net by the papers' recipe (Chen et al. 2020, section 4.1), and return its accuracy on the test data."""
-    epochs = 2 if options.quick else options.epochs
-    batch_size = 64 if len(train) < SMALL_DATA else 256
-    optimizer = optim.SGD(
-        net.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, adder_lr=optim.AdaptiveLR(0.2)
-    )
-    ma.fit(
-        net,
-        data.Loader(train, batch_size, shuffle=True, seed=options.seed),
-        epochs=epochs,
-        optimizer=optimizer,
-        schedule=optim.Cosine(),
-        callbacks=[callbacks.Progress()],
-    )
-    accuracy = ma.evaluate(net, data.Loader(test, 1000))[1]
-    print(f"{name}: test accuracy {100 * accuracy:.2f} % after {epochs} epochs")
-    return accuracy
+def lenetpp_features(net: Any, dataset: data.Dataset) -> Array:
+    """Return the features (N, 2) of a data set, in evaluation."""
+    net.eval()
+    with ma.no_grad():
+        return np.concatenate([net.features(ma.Tensor(inputs)).numpy() for inputs, _ in data.Loader(dataset, 1000)])
