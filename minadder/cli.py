@@ -15,6 +15,8 @@ COMMANDS = {
     "train": ("minadder.commands.train", "train a network and keep what comes of it in a folder"),
     "count": ("minadder.commands.count", "count a network's operations, and what they cost"),
     "analyse": ("minadder.commands.analyse", "draw and measure what the papers say of such nets"),
+    "toy": ("minadder.commands.toy", "train tiny nets on points in the plane, draw what they decide"),
+    "theory": ("minadder.commands.theory", "build the nets of the papers' proofs, and measure them"),
     "warmup": ("minadder.warmup", "compile all kernels now, so that no training waits for it"),
     "doctor": ("minadder.doctor", "say what minadder runs on, and what is wrong with it"),
     "bench": ("minadder.bench.command", "measure speed and memory, and PyTorch's beside them"),

@@ -1,6 +1,7 @@
 """Figures from arrays and numbers, drawn by matplotlib and returned, never shown or kept in a global state."""
 
 from minadder.plot.curves import learning_curves
+from minadder.plot.decision import Panel, accuracy_strips, decision_figure
 from minadder.plot.features import feature_scatter
 from minadder.plot.figure import save_figure
 from minadder.plot.filters import filter_grid
@@ -9,6 +10,9 @@ from minadder.plot.norms import norm_dots
 from minadder.plot.variance import variance_panels
 
 __all__ = [
+    "Panel",
+    "accuracy_strips",
+    "decision_figure",
     "feature_scatter",
     "filter_grid",
     "histograms",

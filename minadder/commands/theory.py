@@ -1,0 +1,174 @@
+"""The command `minadder theory`: the nets of the papers' proofs, built without training, and what they measure."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minadder import checkpoint, plot
+from minadder.commands.train import seed
+from minadder.experiments import theory
+from minadder.plot import theory as figures
+from minadder.tables import table
+
+Content = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the theory: what measures it, what draws it, and what tells of it in lines."""
+
+    measure: Callable[[bool, int], Content]
+    draw: Callable[[Content], Any]
+    tell: Callable[[Content], list[str]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    parser.description = (
+        "Build the nets of the proofs in Universal AdderNets, Sec. 3, without training, and compare them with what "
+        "they shall compute. Leaves a figure and all numbers as JSON in the folder."
+    )
+    parser.add_argument("part", choices=tuple(PARTS), help="what to build")
+    parser.add_argument("--out", type=Path, help="the folder for what comes of it (default: runs/theory-PART)")
+    parser.add_argument("--seed", type=seed, default=0, help="of all numbers that are drawn (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="smaller nets, in a few seconds")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build and measure, print the table, write figure and numbers; return the exit code.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be written.
+    """
+    part = PARTS[options.part]
+    out = options.out or Path("runs") / f"theory-{options.part}"
+    out.mkdir(parents=True, exist_ok=True)
+    content = part.measure(options.quick, options.seed)
+    print(*part.tell(content), sep="\n")
+    checkpoint.write_file(out / f"{options.part}.json", (json.dumps(content) + "\n").encode())
+    plot.save_figure(part.draw(content), out / f"{options.part}.png")
+    print(f"\nwritten: {options.part}.json, {options.part}.png in {out}")
+    return 0
+
+
+def tell_lemma2(content: Content) -> list[str]:
+    """Return the table of nets of Lemma 2."""
+    rows = [
+        (
+            str(trial["units"]),
+            str(trial["dimension"]),
+            f"{trial['largest_value']:.3g}",
+            f"{trial['largest_difference']:.1e}",
+            f"{trial['bound_on_rounding']:.1e}",
+            f"{trial['largest_difference_as_printed']:.3g}",
+        )
+        for trial in content["trials"]
+    ]
+    within = sum(trial["largest_difference"] <= trial["bound_on_rounding"] for trial in content["trials"])
+    headers = ("units", "d", "largest value", "largest |net - formula|", "bound on rounding", "as printed")
+    title = "Lemma 2: two adder layers against Σ aᵢ ReLU(‖Wᵢ − X‖₁ + bᵢ)"
+    return [
+        *table(title, headers, rows),
+        f"{within} of {len(rows)} nets are within the bound on rounding. As printed, the proof's net is another one.",
+    ]
+
+
+def tell_approximation(content: Content) -> list[str]:
+    """Return the tables of errors by width."""
+    told = []
+    for line in content["lines"]:
+        title = f"Theorem 4, d = {line['dimension']}: root mean square error of two adder layers by width"
+        columns = zip(line["widths"], line["radii"], line["rms"], line["fitted"], strict=True)
+        rows = [(str(width), f"{radius:.3f}", f"{rms:.4f}", f"{fit:.5f}") for width, radius, rms, fit in columns]
+        told += table(title, ("hidden units", "tent radius", "random tents", "heights fitted"), rows)
+        told.append(
+            f"exponent {line['exponent']:.2f} of random tents (the proof: {line['proof_exponent']:.2f}), "
+            f"{line['fitted_exponent']:.2f} with fitted heights; the nets differ from their formula by at most "
+            f"{line['net_from_formula']:.1e}"
+        )
+    exponent = content["variance"]["exponent"]
+    told += [
+        "",
+        f"The random part alone falls as N^{exponent:.2f} at one tent radius (the proof: N^-1.00).",
+        'The paper\'s "n units, error O(1/n), choosing d = 0 or -1" does not follow for d of 1 or more.',
+    ]
+    return told
+
+
+def tell_theorem6(content: Content) -> list[str]:
+    """Return the tables of Lemma 5's layers and Theorem 6's nets."""
+    layers = [
+        (
+            str(layer["inputs"]),
+            str(layer["outputs"]),
+            str(layer["hidden_units"]),
+            f"{layer['largest_value']:.3g}",
+            f"{layer['largest_difference']:.1e}",
+        )
+        for layer in content["random_layers"]
+    ]
+    nets = [
+        (
+            str(net["dimension"]),
+            str(net["cells"]),
+            str(net["adder_layers"]),
+            f"{net['width']} of {net['width_allowed']}",
+            f"{net['l1']:.4f}",
+            f"{net['largest_difference']:.1e}",
+        )
+        for net in content["nets"]
+    ]
+    return [
+        *table(
+            "Lemma 5: a fully-connected layer, weights the same or zero in each row, as two adder layers",
+            ("inputs", "outputs m", "hidden units (2m + 2)", "largest value", "largest difference"),
+            layers,
+        ),
+        *table(
+            "Theorem 6: deep adder nets of bounded width, for a staircase of cells",
+            ("d", "cells", "adder layers", "width", "mean |net - f|", "from the fully-connected net"),
+            nets,
+        ),
+    ]
+
+
+def tell_propositions(content: Content) -> list[str]:
+    """Return the table of both iterations."""
+    rows = []
+    for run_ in (*content["runs"], *content["above"]):
+        target = run_.get("target")
+        errors = [abs(distance - (target or 0.0)) for distance in run_["distances"]]
+        tail = errors[-10:]
+        rows.append(
+            (
+                figures.RULES[run_["weight_grad"]],
+                f"{run_['rate']:g}",
+                "< 0" if target is None else f"{target:g}",
+                f"{errors[0]:.3g}",
+                f"{min(tail):.2g}",
+                f"{max(tail):.2g}",
+            )
+        )
+    title = f"Propositions 1 and 2: |‖x − f‖₁ − y| for y > 0, ‖x − f‖₁ for y < 0; {content['dimension']} entries"
+    headers = ("gradient", "rate", "y", "at the start", "least of the last 10", "largest of the last 10")
+    return [
+        *table(title, headers, rows),
+        "For y < 0 the sign gradient goes back and forth; full precision converges for rates below 2 (the paper: 1).",
+        'For y > 0, where the paper says "obviously the same", full precision does not converge either.',
+    ]
+
+
+PARTS = {
+    "lemma2": Part(theory.lemma2, figures.lemma2_figure, tell_lemma2),
+    "approximation": Part(theory.approximate, figures.approximation_figure, tell_approximation),
+    "theorem6": Part(theory.theorem6, figures.theorem6_figure, tell_theorem6),
+    "propositions": Part(theory.descents, figures.propositions_figure, tell_propositions),
+}
+"""The parts by name."""

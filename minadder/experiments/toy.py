@@ -1,0 +1,292 @@
+"""The toy experiments of Universal AdderNets, Sec. 5.1: points in the plane, and nets of one small hidden layer."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+import minadder as ma
+from minadder import data, models, nn, optim
+from minadder.autograd import Array
+
+SCALE = 10.0
+"""What the coordinates are divided by before they enter a net: filters start from N(0, 1), points do not."""
+
+SOLVED = 0.99
+"""The accuracy from which on a net is said to solve its task."""
+
+POINTS, ITERATIONS = 1000, 10_000
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the paper says of one net: its words, and the accuracies, from least to below most, that agree with them."""
+
+    words: str
+    least: float = 0.0
+    below: float = math.inf
+
+    def agrees(self, accuracy: float) -> bool:
+        """Return whether an accuracy agrees with the words."""
+        return self.least <= accuracy < self.below
+
+
+FAILS = Said("fails", below=SOLVED)
+MISTAKES = Said("some mistakes", below=SOLVED)
+MOST = Said("most right", least=0.95)
+SOLVES = Said("right", least=SOLVED)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: its points, the numbers of hidden units that the paper tries, and what it says of each net."""
+
+    name: str
+    title: str
+    points: Callable[[int, int], data.Dataset]
+    hidden: tuple[int, ...]
+    said: dict[tuple[str, int], Said]
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task(
+            "ball",
+            "unit ball (Universal AdderNets, Fig. 2)",
+            data.unit_ball,
+            (1, 2, 3),
+            {
+                **{("conv", 1): FAILS, ("conv", 2): FAILS, ("conv", 3): SOLVES},
+                **{("adder", n): SOLVES for n in (1, 2, 3)},
+            },
+        ),
+        Task(
+            "two-balls",
+            "two balls (Universal AdderNets, Fig. 3)",
+            data.two_balls,
+            (3, 5, 10),
+            {
+                **{("conv", 3): MISTAKES, ("conv", 5): MISTAKES, ("conv", 10): MOST},
+                **{("adder", 3): MOST, ("adder", 5): SOLVES, ("adder", 10): SOLVES},
+            },
+        ),
+        Task(
+            "xor",
+            "opposite quadrants (Universal AdderNets, Fig. 4)",
+            data.xor,
+            (1, 2, 3),
+            {(kind, n): SOLVES if n == 3 else FAILS for kind in ("conv", "adder") for n in (1, 2, 3)},
+        ),
+    )
+}
+"""The tasks by name."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a net is trained: full batch, Nesterov momentum 0.9, cosine from `lr` to 0, sigmoid and cross-entropy."""
+
+    text: str
+    lr: float = 0.1
+    eta: float = 0.2
+    weight_decay: float = 5e-4
+    starts: int = 1
+    """How many nets are begun; the one of the lowest loss after a tenth of the training goes on."""
+
+
+RECIPES = {
+    "papers": Recipe("the papers' recipe"),
+}
+"""The recipes by name; the first is the papers'."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One net to train. All that its result depends on, but the library, stands here."""
+
+    task: str
+    kind: str
+    hidden: int
+    seed: int
+    recipe: str = "papers"
+    iterations: int = ITERATIONS
+    points: int = POINTS
+
+    @property
+    def name(self) -> str:
+        """Return a name for files."""
+        return f"{self.kind}-n{self.hidden}-seed{self.seed}"
+
+
+@dataclass
+class Result:
+    """What came of a job: accuracy on the points of the training and on fresh ones, the loss, seconds, and the net."""
+
+    job: Job
+    accuracy: float
+    fresh_accuracy: float
+    loss: float
+    seconds: float
+    state: dict[str, Any]
+
+    @property
+    def solved(self) -> bool:
+        """Return whether the net solves its task, on the points of the training as in the paper's pictures."""
+        return self.accuracy >= SOLVED
+
+    def net(self) -> nn.Module:
+        """Return the trained net, in evaluation mode, from points divided by `SCALE` to logits (N, 1)."""
+        net = build(self.job)
+        like = net.state_dict()
+        net.load_state_dict({name: np.array(self.state[name], like[name].dtype) for name in like})
+        return net.eval()
+
+    def to_json(self) -> str:
+        """Return the result as JSON text; the weights' digits are all kept."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        """Return the result that `to_json` wrote; ValueError for anything else."""
+        try:
+            content = json.loads(text)
+            result = cls(**{**content, "job": Job(**content["job"])})
+            result.net()
+        except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"no result of a toy experiment ({error})") from None
+        return result
+
+
+def jobs(task: str, seeds: int, recipe: str = "papers", kinds: tuple[str, ...] = ("conv", "adder")) -> list[Job]:
+    """Return the jobs of a task: each kind of layer, each number of hidden units, seeds from 0."""
+    return [Job(task, kind, n, seed, recipe) for kind in kinds for n in TASKS[task].hidden for seed in range(seeds)]
+
+
+def build(job: Job) -> nn.Module:
+    """Return a new net of one hidden layer and one logit; the library's random generator draws its weights."""
+    return models.mlp((2, job.hidden, 1), job.kind)
+
+
+def training_points(job: Job) -> tuple[Array, Array]:
+    """Return the points (N, 2) divided by `SCALE`, and the labels (N, 1) as 0.0 and 1.0, both float32."""
+    points = TASKS[job.task].points(job.points, job.seed)
+    return points.inputs / np.float32(SCALE), points.labels.astype(np.float32).reshape(-1, 1)
+
+
+def fresh_points(job: Job) -> data.Dataset:
+    """Return as many points again that no training has seen: those of a seed that no job has."""
+    return TASKS[job.task].points(job.points, 2**32 - 1 - job.seed)
+
+
+class Descent:
+    """A net under training, full batch, by a recipe.
+
+    Parameters
+    ----------
+    job
+        What is trained. The net is drawn from the library's random generator.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.recipe, self.iterations, self.done = RECIPES[job.recipe], job.iterations, 0
+        points, self.labels = training_points(job)
+        self.points = ma.Tensor(points)
+        self.net = build(job)
+        self.loss = nn.BCEWithLogitsLoss()
+        self.last = math.nan
+        self.schedule = optim.Cosine()
+        self.optimizer = optim.SGD(
+            self.net.parameters(),
+            lr=self.recipe.lr,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=self.recipe.weight_decay,
+            adder_lr=optim.AdaptiveLR(self.recipe.eta),
+        )
+
+    def go_on(self, iterations: int) -> None:
+        """Do so many iterations; RuntimeError when the loss is not finite after them."""
+        for _ in range(iterations):
+            self.schedule.set_lr(self.optimizer, self.done / self.iterations)
+            self.done += 1
+            self.optimizer.zero_grad()
+            loss = self.loss(self.net(self.points), self.labels)
+            loss.backward()
+            self.optimizer.step()
+        self.last = loss.item()
+        if not math.isfinite(self.last):
+            raise RuntimeError(f"the loss is {self.last} after {self.done} iterations: try a lower learning rate")
+
+
+def train(job: Job) -> Result:
+    """Train one net of a toy experiment.
+
+    Parameters
+    ----------
+    job
+        Which task, net, seed and recipe. The seed decides the points and the first weights; the same job gives the
+        same numbers.
+
+    Raises
+    ------
+    KeyError
+        For a task or a recipe that does not exist.
+    RuntimeError
+        When the loss becomes NaN or Inf.
+
+    Examples
+    --------
+    >>> from minadder.experiments import toy
+    >>> result = toy.train(toy.Job("ball", "adder", hidden=1, seed=0, iterations=20, points=100))
+    >>> 0 <= result.accuracy <= 1
+    True
+    """
+    begin = time.perf_counter()
+    ma.manual_seed(job.seed)
+    descents = [Descent(job) for _ in range(RECIPES[job.recipe].starts)]
+    if len(descents) > 1:
+        for descent in descents:
+            descent.go_on(max(1, job.iterations // 10))
+    best = min(descents, key=lambda descent: descent.last) if len(descents) > 1 else descents[0]
+    best.go_on(job.iterations - best.done)
+    net = best.net.eval()
+    fresh = fresh_points(job)
+    state = {name: array.tolist() for name, array in net.state_dict().items()}
+    return Result(
+        job,
+        accuracy(net, best.points.numpy(), best.labels),
+        accuracy(net, fresh.inputs / np.float32(SCALE), fresh.labels.reshape(-1, 1)),
+        best.last,
+        round(time.perf_counter() - begin, 2),
+        state,
+    )
+
+
+def logits(net: nn.Module, points: Array) -> Array:
+    """Return the logits (N,) of points (N, 2) that are divided by `SCALE` already."""
+    with ma.no_grad():
+        return np.array(net(ma.Tensor(points)).numpy()[:, 0])
+
+
+def accuracy(net: nn.Module, points: Array, labels: Array) -> float:
+    """Return the share of labels (N, 1) that the net's logits are on the right side of 0 for."""
+    return float(np.mean((logits(net, points) > 0) == (labels[:, 0] > 0.5)))
+
+
+def reach(points: Array) -> float:
+    """Return how far a picture goes from 0 in both axes to show all but the farthest hundredth of the points."""
+    return float(np.ceil(np.quantile(np.abs(points).max(axis=1), 0.99)))
+
+
+def field(net: nn.Module, reach: float, side: int = 201) -> Array:
+    """Return the net's logits on a square grid (side, side) from −reach to reach; rows run from the lowest y."""
+    line = np.linspace(-reach, reach, side, dtype=np.float32) / np.float32(SCALE)
+    x, y = np.meshgrid(line, line)
+    return logits(net, np.stack([x.ravel(), y.ravel()], axis=1)).reshape(side, side)

@@ -1,0 +1,215 @@
+"""The toy experiments: what is trained, what is kept, what is told, and that an interrupted run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minadder import cli, plot
+from minadder.commands import toy as command
+from minadder.experiments import toy, toy_report, workers
+
+SMALL = toy.Job("ball", "adder", hidden=1, seed=0, iterations=150, points=200)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return toy.train(SMALL)
+
+
+def without_seconds(result):
+    return replace(result, seconds=0.0)
+
+
+def test_the_same_job_gives_the_same_numbers_and_another_seed_does_not(small):
+    assert without_seconds(toy.train(SMALL)) == without_seconds(small)
+    other = toy.train(replace(SMALL, seed=1))
+    assert other.state != small.state
+
+
+def test_a_result_comes_back_from_json_with_all_digits(small):
+    again = toy.Result.from_json(small.to_json())
+    assert again == small
+    points, labels = toy.training_points(SMALL)
+    assert toy.accuracy(again.net(), points, labels) == small.accuracy
+    assert again.solved == (small.accuracy >= 0.99)
+
+
+def test_what_is_no_result_is_refused(small):
+    content = json.loads(small.to_json())
+    for text in ("", "[]", "{}", small.to_json()[:-40], json.dumps({**content, "state": {}})):
+        with pytest.raises(ValueError, match="no result of a toy experiment"):
+            toy.Result.from_json(text)
+
+
+@pytest.mark.parametrize("kind", ["conv", "adder"])
+@pytest.mark.parametrize("task", toy.TASKS)
+def test_every_net_learns(task, kind):
+    job = toy.Job(task, kind, hidden=toy.TASKS[task].hidden[-1], seed=0, iterations=400, points=300)
+    labels = toy.training_points(job)[1]
+    result = toy.train(job)
+    assert result.accuracy > max(labels.mean(), 1 - labels.mean()) + 0.03
+
+
+def test_the_points_are_divided_by_10_and_the_fresh_ones_are_others():
+    points, labels = toy.training_points(SMALL)
+    dataset = toy.TASKS["ball"].points(200, 0)
+    np.testing.assert_array_equal(points, dataset.inputs / np.float32(10))
+    np.testing.assert_array_equal(labels[:, 0], dataset.labels)
+    assert not np.array_equal(toy.fresh_points(SMALL).inputs, dataset.inputs)
+
+
+def test_a_field_is_the_nets_logits_on_a_grid(small):
+    net = small.net()
+    grid = toy.field(net, 20.0, side=5)
+    wanted = toy.logits(net, np.array([[2.0, -1.0]], np.float32))[0]  # x = 20, y = -10
+    assert grid[1, 4] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_is_told(monkeypatch):
+    monkeypatch.setitem(toy.RECIPES, "papers", replace(toy.RECIPES["papers"], lr=1e30))
+    with np.errstate(all="ignore"), pytest.raises(RuntimeError, match=r"the loss is (nan|inf) after 150 iterations"):
+        toy.train(replace(SMALL, kind="conv"))
+
+
+def fake(kind, hidden, seed, accuracy, small):
+    return replace(small, job=replace(SMALL, kind=kind, hidden=hidden, seed=seed), accuracy=accuracy)
+
+
+def test_rates_are_told_beside_the_papers_pictures(small):
+    accuracies = {("conv", 1): (0.8, 0.995, 0.7), ("adder", 1): (0.992, 1.0, 0.5), ("adder", 2): (0.98, 0.9, 1.0)}
+    results = [fake(*net, seed, a, small) for net, found in accuracies.items() for seed, a in enumerate(found)]
+    rows = toy_report.rows(results[::-1])
+    by_net = {(row.kind, row.hidden): row for row in rows}
+    assert {net: row.solved for net, row in by_net.items()} == {("conv", 1): 1, ("adder", 1): 2, ("adder", 2): 1}
+    assert {net: row.agreeing for net, row in by_net.items()} == {("conv", 1): 2, ("adder", 1): 2, ("adder", 2): 1}
+    assert by_net["adder", 1].middle.accuracy == 0.992
+    assert by_net["adder", 1].accuracies == [0.992, 1.0, 0.5]
+    text = "\n".join(toy_report.lines(rows))
+    assert 'adder, n = 2: the paper\'s "right" does not hold as a rule: 1 of 3 seeds.' in text
+    assert 'adder, n = 1: the paper\'s "right" holds as a rule, not always: 2 of 3 seeds.' in text
+
+
+def test_the_median_of_an_even_number_is_drawn_from_the_worse_half(small):
+    (row,) = toy_report.rows([fake("adder", 1, seed, a, small) for seed, a in enumerate((0.9, 1.0, 0.8, 0.95))])
+    assert row.middle.accuracy == 0.9
+    assert row.content()["median"] == pytest.approx(0.925)
+
+
+def test_a_percentage_is_never_rounded_up_to_the_bar():
+    assert [toy_report.percent(share) for share in (1.0, 0.9999, 0.98999, 0.99)] == ["100.0", "99.9", "98.9", "99.0"]
+
+
+def test_the_papers_words_agree_with_ranges():
+    assert toy.SOLVES.agrees(0.99)
+    assert toy.SOLVES.agrees(1.0)
+    assert not toy.SOLVES.agrees(0.9899)
+    assert toy.FAILS.agrees(0.9899)
+    assert not toy.FAILS.agrees(0.99)
+    assert not toy.MOST.agrees(0.94)
+
+
+def square(job):
+    return job * job
+
+
+def test_jobs_run_in_processes_or_in_this_one():
+    assert sorted(workers.in_processes(square, [1, 2, 3], 2)) == [1, 4, 9]
+    assert list(workers.in_processes(square, [1, 2, 3], 1)) == [1, 4, 9]
+    assert list(workers.in_processes(square, [], 2)) == []
+
+
+def quick(out, *arguments):
+    return ["toy", "ball", "--quick", "--out", str(out), *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Return the folder of a quick run of two seeds."""
+    out = tmp_path_factory.mktemp("toy") / "a"
+    assert cli.main(quick(out, "--seeds", 2)) == 0
+    return out
+
+
+def numbers(out):
+    return json.loads((out / "toy.json").read_text())
+
+
+def test_a_run_leaves_figures_table_numbers_and_nets(finished):
+    for name in ("decision.png", "accuracies.png"):
+        assert (finished / name).read_bytes().startswith(b"\x89PNG")
+    assert "unit ball" in (finished / "toy.txt").read_text()
+    nets = numbers(finished)["nets"]
+    assert [(net["kind"], net["hidden"]) for net in nets] == [(k, n) for k in ("conv", "adder") for n in (1, 2, 3)]
+    assert all(net["seeds"] == [0, 1] for net in nets)
+    assert len(list((finished / "nets").iterdir())) == 12
+
+
+def test_what_is_there_is_not_trained_again(finished, monkeypatch):
+    before = numbers(finished)
+    monkeypatch.setattr(toy, "train", None)
+    assert cli.main(quick(finished, "--seeds", 2)) == 0
+    assert numbers(finished) == before
+
+
+def test_a_net_that_was_damaged_is_named_and_trained_again(finished, tmp_path, capsys):
+    out = tmp_path / "b"
+    (out / "nets").mkdir(parents=True)
+    for file in (finished / "nets").iterdir():
+        (out / "nets" / file.name).write_bytes(file.read_bytes())
+    broken = out / "nets" / "adder-n2-seed1.json"
+    broken.write_bytes(broken.read_bytes()[:100])
+    assert cli.main(quick(out, "--seeds", 2)) == 0
+    assert f"{broken}: no result of a toy experiment" in capsys.readouterr().err
+    assert numbers(out) == numbers(finished)
+
+
+def test_nets_of_other_settings_are_not_mixed(finished, capsys):
+    assert cli.main(["toy", "ball", "--out", str(finished)]) == 1
+    error = capsys.readouterr().err
+    assert "is of other settings" in error
+    assert "Choose another --out" in error
+
+
+def test_a_killed_run_goes_on_to_the_same_numbers(finished, tmp_path):
+    out = tmp_path / "c"
+    arguments = [sys.executable, "-m", "minadder", *quick(out, "--seeds", 2, "--processes", 1)]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
+    end = time.monotonic() + 120
+    while len(list(out.glob("nets/*.json"))) < 3:
+        assert process.poll() is None, "the process ended before it could be killed"
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = len(list(out.glob("nets/*.json")))
+    assert 3 <= kept < 12
+    again = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    assert again.returncode == 0, again.stderr
+    assert f"{kept} of 12 nets are there already" in again.stderr
+    assert numbers(out) == numbers(finished)
+
+
+def test_kinds_of_layers_can_be_chosen(tmp_path):
+    assert cli.main([*quick(tmp_path / "d"), "--kinds", "binary", "binary"]) == 0
+    assert [(net["kind"], net["paper_says"]) for net in numbers(tmp_path / "d")["nets"]] == [("binary", None)] * 3
+
+
+def test_a_panel_checks_its_shapes():
+    points, labels = np.zeros((3, 2)), np.zeros(3)
+    with pytest.raises(ValueError, match="must be a square grid"):
+        plot.Panel("a", np.zeros((2, 3)), points, labels)
+    with pytest.raises(ValueError, match=r"not \(3, 2\) and \(2,\)"):
+        plot.Panel("a", np.zeros((2, 2)), points, labels[:2])
+
+
+def test_a_place_is_in_the_folder(tmp_path):
+    assert command.place(SMALL, tmp_path) == tmp_path / "adder-n1-seed0.json"
