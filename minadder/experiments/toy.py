@@ -103,6 +103,7 @@ class Recipe:
 
 RECIPES = {
     "papers": Recipe("the papers' recipe"),
+    "best-of-5": Recipe("the papers' recipe, five starts, the best after a tenth goes on", starts=5),
 }
 """The recipes by name; the first is the papers'."""
 

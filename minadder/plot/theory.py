@@ -10,6 +10,7 @@ import numpy as np
 from minadder.plot.figure import new_figure
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink")
+RIGHT_STEPS = 150
 RULES = {"sign": "sign gradient", "full_precision": "full precision"}
 
 
@@ -58,7 +59,7 @@ def approximation_figure(content: Mapping[str, Any]) -> Any:
     for axes, line in zip((second, third), content["lines"], strict=True):
         widths = np.array(line["widths"], np.float64)
         axes.plot(widths, line["rms"], "o-", label=f"random tents: {power(line['exponent'])}")
-        axes.plot(widths, line["fitted"], "s-", label=f"heights fitted: {power(line['fitted_exponent'])}")
+        axes.plot(widths, line["fitted"], "s-", label=f"wider, heights fitted: {power(line['fitted_exponent'])}")
         bound = line["rms"][0] * (widths / widths[0]) ** line["proof_exponent"]
         axes.plot(widths, bound, "k--", linewidth=1, label=f"the proof: {power(line['proof_exponent'])}")
         axes.set(xscale="log", yscale="log", xlabel="hidden units n", ylabel="root mean square error")
@@ -93,8 +94,8 @@ def theorem6_figure(content: Mapping[str, Any]) -> Any:
     first.set(xlabel="x", ylabel="value", title="|x − 0.3| + sin 4x")
     plane = next(net for net in nets if "image" in net)
     picture = second.imshow(np.array(plane["image"]).T, origin="lower", extent=(-1, 1, -1, 1), cmap="viridis")
-    second.set(xlabel="x", ylabel="y")
-    second.set_title(f"|x − 0.3| + sin 4x · cos 2y: {plane['cells']} cells, {plane['adder_layers']} adder layers")
+    second.set(xlabel="x", ylabel="y", xticks=[-1, -0.5, 0, 0.5, 1], yticks=[-1, -0.5, 0, 0.5, 1])
+    second.set_title(f"|x − 0.3| + sin 4x · cos 2y: {plane['cells']} cells, {plane['adder_layers']} layers")
     figure.colorbar(picture, ax=second, shrink=0.85)
     for number, dimension in enumerate(sorted({net["dimension"] for net in nets})):
         found = [net for net in nets if net["dimension"] == dimension]
@@ -117,7 +118,9 @@ def propositions_figure(content: Mapping[str, Any]) -> Any:
         label = f"{RULES[run['weight_grad']]}, α = {run['rate']:g}"
         steps = np.arange(len(run["distances"]))
         values = np.array(run["distances"])
-        left.plot(steps, np.where(values > 0, values, np.nan), color=COLOURS[number], linewidth=1.2, label=label)
+        shown = np.where(values > 0, values, np.nan)
+        dashes = "--" if run["rate"] > 1 else "-"  # rates α and 2 − α have the same error
+        left.plot(steps, shown, dashes, color=COLOURS[number], linewidth=1.4, label=label)
         if run["rate"] in (0.1, 1.5):
             middle.plot(run["coordinate"][:41], ".-", color=COLOURS[number], linewidth=1, label=label)
     left.set(yscale="log", ylim=(1e-17, 1e3), xlabel="step", ylabel="‖x − f‖₁", title="y < 0: the distance itself")
@@ -125,8 +128,13 @@ def propositions_figure(content: Mapping[str, Any]) -> Any:
     for number, run in enumerate(content["above"]):
         label = f"{RULES[run['weight_grad']]}, α = {run['rate']:g}"
         errors = np.abs(np.array(run["distances"]) - run["target"])
-        right.plot(errors, color=COLOURS[number], linewidth=1.2, label=label)
-    right.set(yscale="log", xlabel="step", ylabel="|‖x − f‖₁ − y|", title="y > 0: neither converges")
+        right.plot(errors[: RIGHT_STEPS + 1], color=COLOURS[number], linewidth=1.2, label=label)
+    right.set(
+        yscale="log",
+        xlabel="step",
+        ylabel="|‖x − f‖₁ − y|",
+        title=f"y = {content['above'][0]['target']:g}: around the target",
+    )
     return finish(figure)
 
 
