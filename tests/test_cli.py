@@ -311,7 +311,6 @@ def test_help_lists_each_command_in_one_line(monkeypatch, capsys):
     assert caught.value.code == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
     assert lines == [[name, text] for name, (_, text) in cli.COMMANDS.items()]
-    assert [name for name, _ in lines] == list(cli.COMMANDS)
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

@@ -1,4 +1,4 @@
-"""Looking into networks: operations and their cost, gradients, variances, weights; and nets that are built, not trained."""
+"""Looking into networks: operations and their cost, gradients, variances, weights, and nets that are only built."""
 
 from minadder.analysis.approximation import Tents, fitted_tents, random_tents
 from minadder.analysis.bounded_width import SameOrZero, adder_net, lemma5_layers, linear_net, staircase
