@@ -93,6 +93,7 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
         "adder_linear": partial(ops.adder_linear, zeros(ROWS), zeros((64, 64))),
         "linear": partial(ops.linear, zeros(ROWS), zeros((64, 64))),
     }
+    calls["binary_conv2d"] = partial(ops.binary_conv2d, zeros(IMAGES), zeros(FILTERS), zeros(FILTERS[:1]), padding=1)
     for name, layer in (("adder2d", ops.adder2d), ("conv2d", ops.conv2d)):
         calls[name] = partial(layer, zeros(IMAGES), zeros(FILTERS), padding=1)
         calls[f"{name}, stride 2"] = partial(layer, zeros(IMAGES), zeros(FILTERS), stride=2)

@@ -65,6 +65,7 @@ UNFOLD = "tests/test_unfold.py"
 SIMD = "tests/test_simd.py"
 PATHS = "tests/test_vector_paths.py"
 REGISTRY = "tests/test_ops_registry.py"
+BINARY = "tests/test_kernels_binary.py"
 
 BUGS = {
     "adder sign flipped": in_kernel(
@@ -349,6 +350,33 @@ BUGS = {
         "tests/test_kernels_conv.py",
         "-k",
         "flipped",
+    ),
+    "binary: a padded cell counts −1": in_kernel(
+        "binary/cpu.py",
+        "ones[p] += count_ones((u0[p] ^ w0) & m0[p])",
+        "ones[p] += count_ones(u0[p] ^ w0)",
+        BINARY,
+        "-k",
+        "bug_a_padded_cell",
+    ),
+    "binary: 0 is negative": in_kernel(
+        "binary/packing.py",
+        "bit if value >= zero else none",
+        "bit if value > zero else none",
+        BINARY,
+        "-k",
+        "bug_a_padded_cell",
+    ),
+    "binary: bits that reach into the next word are lost": in_kernel(
+        "binary/packing.py", "if last // BITS > word:", "if last // BITS > word + 1:", BINARY, "-k", "number_of_words"
+    ),
+    "binary: all images of a task are the first": in_kernel(
+        "binary/packing.py",
+        "pack_features(x, image + b, channel",
+        "pack_features(x, image, channel",
+        BINARY,
+        "-k",
+        "one_pixel",
     ),
     "batch norm's gradient without the mean": in_kernel(
         "batchnorm/loops.py",

@@ -51,6 +51,10 @@ EMPTY = {
     "adder2d": Sample((empty(0, 4, 5, 5), np.ones((6, 2, 3, 2))), {**IMAGES, **RULES}),
     "adder2d_power": Sample((empty(0, 4, 5, 5), np.ones((6, 2, 3, 2))), {**IMAGES, **RULES, "p": 1.5}),
     "adder_linear": Sample((empty(0, 2), TWO.reshape(1, 2)), RULES),
+    "binary_conv2d": Sample((empty(0, 4, 5, 5), np.ones((6, 2, 3, 2)), np.ones(6)), IMAGES),
+    "binary_linear": Sample(
+        (empty(0, 2), TWO.reshape(1, 2), TWO[:1]),
+    ),
     "batch_norm_eval": Sample((empty(0, 2, 3), TWO, TWO), {"mean": TWO, "var": TWO}),
     "max_pool2d": Sample((empty(0, 3, 4, 4),), {**POOLING, "dilation": 1}),
     "avg_pool2d": Sample((empty(0, 3, 4, 4),), {**POOLING, "count_include_pad": False}),

@@ -181,7 +181,9 @@ class Adder2d(Windowed, AdderLayer):
 class BinaryConv2d(Windowed):
     """Y = α·(sign(X) ⊛ sign(F)) with α = mean |F| of each filter (XNOR-Net), the baseline of the papers' tables.
 
-    The filters are kept in full precision and learn through a straight-through gradient. Padding counts 0.
+    The filters are kept in full precision and learn through a straight-through gradient, where |F| ≤ 1, and the true
+    gradient of α, of which Rastegari et al. 2016 keep the part of each weight alone. Padding counts 0. Their second
+    scale K, for the input, is left out, as by Zhou et al. 2016, whom the papers follow for their BNN rows.
 
     Parameters
     ----------
@@ -220,5 +222,5 @@ class BinaryConv2d(Windowed):
 
     def forward(self, x: Any) -> Tensor:
         """Return α·(sign(X) ⊛ sign(F)) for x (N, in_channels, H, W)."""
-        scale = self.weight.abs().mean(axis=(1, 2, 3)).reshape(-1, 1, 1)
-        return ops.conv2d(ops.binarize(as_input(x)), ops.binarize(self.weight), **self.window()) * scale
+        scale = self.weight.abs().mean(axis=(1, 2, 3))
+        return ops.binary_conv2d(as_input(x), self.weight, scale, **self.window())

@@ -119,7 +119,7 @@ class AdderLinear(FullyConnected, AdderLayer):
 class BinaryLinear(FullyConnected):
     """Y = α·(sign(X)·sign(W)ᵀ) with α = mean |W| for each output (XNOR-Net), the baseline of the papers' tables.
 
-    The weights are kept in full precision and learn through a straight-through gradient.
+    The weights are kept in full precision and learn as those of `BinaryConv2d` do.
 
     Parameters
     ----------
@@ -145,5 +145,4 @@ class BinaryLinear(FullyConnected):
 
     def forward(self, x: Any) -> Tensor:
         """Return α·(sign(X)·sign(W)ᵀ) for x (..., in_features)."""
-        scale = self.weight.abs().mean(axis=1)
-        return ops.linear(ops.binarize(as_input(x)), ops.binarize(self.weight)) * scale
+        return ops.binary_linear(as_input(x), self.weight, self.weight.abs().mean(axis=1))

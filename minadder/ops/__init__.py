@@ -5,7 +5,7 @@ Importing this package attaches the operators and methods to Tensor.
 
 from minadder.ops.arithmetic import add, divide, multiply, negative, power, subtract
 from minadder.ops.batchnorm import batch_norm_eval, batch_norm_train
-from minadder.ops.binary import binarize
+from minadder.ops.binary import binarize, binary_conv2d, binary_linear
 from minadder.ops.elementwise import (
     absolute,
     astype,
@@ -48,6 +48,8 @@ __all__ = [
     "batch_norm_train",
     "bce_with_logits",
     "binarize",
+    "binary_conv2d",
+    "binary_linear",
     "broadcast_to",
     "clip",
     "concatenate",

@@ -16,6 +16,7 @@ from minadder import ops
 from minadder.autograd import Array
 from minadder.kernels.adder import reference as adder
 from minadder.kernels.batchnorm import reference as batchnorm
+from minadder.kernels.binary import reference as binary
 from minadder.kernels.conv import reference as conv
 from minadder.kernels.geometry import pair
 from minadder.kernels.losses import reference as losses
@@ -69,6 +70,19 @@ def adder_reference(x: Array, w: Array, weight_grad: str = "", input_grad: str =
 def adder_gradient_of(number: int, x: Array, w: Array, weight_grad: str, input_grad: str, **options: Any) -> Array:
     """Return the function whose gradient the rule of input `number` is."""
     return windowed(adder.forward, x, w, rule=(input_grad, weight_grad)[number], **options)
+
+
+def binary_reference(x: Array, w: Array, scale: Array, **options: Any) -> Array:
+    """Return the binary layer's output."""
+    return windowed(lambda x, w, *sizes: binary.forward(x, w, scale, *sizes), x, w, **options)
+
+
+def binary_gradient_of(number: int, x: Array, w: Array, scale: Array, **options: Any) -> Array:
+    """Return the function that is straight where the gradient passes straight through a sign."""
+    factors = [binary.signs(x), binary.signs(w)]
+    if number < len(factors):
+        factors[number] = np.clip((x, w)[number], -1, 1)
+    return windowed(conv.forward, *factors, **options) * scale[:, None, None]
 
 
 def as_images(forward: Callable[..., Array], *arrays: Any, **options: Any) -> Array:
@@ -210,6 +224,16 @@ OPERATIONS = (
         samples.adder_rows,
         lambda x, w, **rules: as_images(adder_reference, x, w, **rules),
         gradient_of=lambda number, x, w, **rules: as_images(adder_gradient_of, number, x, w, **rules),
+    ),
+    Operation(
+        "binary_conv2d", ops.binary_conv2d, samples.binary_images, binary_reference, gradient_of=binary_gradient_of
+    ),
+    Operation(
+        "binary_linear",
+        ops.binary_linear,
+        samples.binary_rows,
+        lambda x, w, scale: as_images(lambda x, w: binary_reference(x, w, scale), x, w),
+        gradient_of=lambda number, x, w, scale: as_images(lambda x, w: binary_gradient_of(number, x, w, scale), x, w),
     ),
     Operation(
         "batch_norm_train",

@@ -249,6 +249,19 @@ def adder_images(draw: Draw) -> Sample:
     return Sample(sample.arrays, {**sample.options, **rules(draw)})
 
 
+def binary_images(draw: Draw) -> Sample:
+    """Images and filters that are never 0, 1 or −1, with any window that fits, and a scale for each filter."""
+    sample = images_and_filters(draw)
+    x, w = sample.arrays
+    return Sample((draw.quarters(x.shape), w, draw.halves((len(w),))), sample.options)
+
+
+def binary_rows(draw: Draw) -> Sample:
+    """Rows and weights likewise."""
+    x, w = rows_and_weight(draw).arrays
+    return Sample((draw.quarters(x.shape), w, draw.halves((len(w),))))
+
+
 def pooled(draw: Draw) -> Sample:
     """Images of distinct values, and a window that fits."""
     kernel = draw.pair(1, 3)
