@@ -17,6 +17,7 @@ COMMANDS = {
     "analyse": ("minadder.commands.analyse", "draw and measure what the papers say of such nets"),
     "toy": ("minadder.commands.toy", "train tiny nets on points in the plane, draw what they decide"),
     "theory": ("minadder.commands.theory", "build the nets of the papers' proofs, and measure them"),
+    "sweep": ("minadder.commands.sweep", "do all trainings of one of the papers' tables"),
     "warmup": ("minadder.warmup", "compile all kernels now, so that no training waits for it"),
     "doctor": ("minadder.doctor", "say what minadder runs on, and what is wrong with it"),
     "bench": ("minadder.bench.command", "measure speed and memory, and PyTorch's beside them"),

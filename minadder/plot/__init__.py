@@ -7,17 +7,21 @@ from minadder.plot.figure import save_figure
 from minadder.plot.filters import filter_grid
 from minadder.plot.histograms import histograms
 from minadder.plot.norms import norm_dots
+from minadder.plot.sweeps import curves_beside, lines_beside, points_beside
 from minadder.plot.variance import variance_panels
 
 __all__ = [
     "Panel",
     "accuracy_strips",
+    "curves_beside",
     "decision_figure",
     "feature_scatter",
     "filter_grid",
     "histograms",
     "learning_curves",
+    "lines_beside",
     "norm_dots",
+    "points_beside",
     "save_figure",
     "variance_panels",
 ]

@@ -1,0 +1,89 @@
+"""The command `minadder sweep`: one table of the papers, all its trainings side by side, whenever it was stopped."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from minadder import checkpoint, plot
+from minadder.commands.train import DATA, INTERRUPTED, alone_in, positive_int, seed
+from minadder.experiments.jobs import Result
+from minadder.experiments.parallel import run_jobs
+from minadder.experiments.table import as_lines
+from minadder.experiments.tables import TABLES
+
+EPOCHS, QUICK_EPOCHS = 50, 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    parser.description = (
+        "Do all trainings of one of the papers' tables, several at a time, and end in a table and a figure beside the "
+        "papers' values. Stopped at any moment, the same command goes on: what is done is kept, what was begun goes "
+        "on from its last epoch."
+    )
+    parser.add_argument("table", choices=tuple(TABLES), help="which table")
+    parser.add_argument("--data", choices=DATA, default="digits", help="the data set (default: %(default)s)")
+    parser.add_argument(
+        "--epochs", type=positive_int, help=f"how often to go through the data ({EPOCHS}, or {QUICK_EPOCHS} if --quick)"
+    )
+    parser.add_argument(
+        "--seeds", type=seed, nargs="+", default=[0], help="each row is trained once for each of them (0)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=positive_int,
+        default=2,
+        help="trainings at the same time, each with one thread; 1: one by one, on all threads (%(default)s)",
+    )
+    parser.add_argument("--out", type=Path, help="the folder for what comes of it (runs/sweep-TABLE-DATA)")
+    parser.add_argument("--quick", action="store_true", help="few epochs, to see that it works")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what is missing of a table, print it, and leave it in the folder; return the exit code, 130 after Ctrl-C.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds results of other settings, or a seed is given twice.
+    OSError
+        When the folder cannot be written.
+    RuntimeError
+        When another process works in the folder.
+    """
+    if len(set(options.seeds)) < len(options.seeds):
+        raise ValueError(f"--seeds must differ from each other, not {' '.join(map(str, options.seeds))}")
+    out = options.out or Path("runs") / f"sweep-{options.table}-{options.data}"
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with alone_in(out):
+            sweep(options, out)
+    except KeyboardInterrupt:
+        print(f"\nminadder: interrupted; the same command goes on with what is in {out}", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def sweep(options: argparse.Namespace, out: Path) -> None:
+    """Do what is missing of a table in a folder where no other process works, print it and write it."""
+    table = TABLES[options.table]
+    epochs = options.epochs or (QUICK_EPOCHS if options.quick else EPOCHS)
+    jobs = table.jobs(options.data, epochs, options.seeds)
+    results: dict[str, Result] = {}
+    begin = time.perf_counter()
+    for name, result in run_jobs(jobs, out, options.jobs):
+        results[name] = result
+        ending = result["diverged"] or f"test accuracy {100 * result['history'][-1]['test_accuracy']:.2f} %"
+        seconds = time.perf_counter() - begin
+        print(f"{name}: {ending} ({len(results)} of {len(jobs)} done, {seconds:.0f} s)", file=sys.stderr, flush=True)
+    rows = table.measured(results, options.seeds)
+    seeds = f"seed{'s' if len(options.seeds) > 1 else ''} {', '.join(map(str, options.seeds))}"
+    what = f"{options.data}, {epochs} epoch{'s' if epochs > 1 else ''}, {seeds}"
+    lines = as_lines(table, rows, what, table.setting == (options.data, epochs))
+    print(*lines, sep="\n")
+    checkpoint.write_file(out / f"{table.name}.txt", ("\n".join(lines) + "\n").encode())
+    plot.save_figure(table.draw(table, rows, what), out / f"{table.name}.png")
+    print(f"\nwritten: {table.name}.txt, {table.name}.png in {out}")

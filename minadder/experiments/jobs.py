@@ -1,0 +1,176 @@
+"""Trainings as dictionaries: what JSON can hold, one process can run, and a file can answer for.
+
+A job's folder holds a checkpoint while it trains and `result.json` at the end. Both are written whole or not at all, so
+that a sweep may be stopped at any moment: what is done is read, what was begun goes on from its last epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import minadder as ma
+from minadder import callbacks, checkpoint, data, models, nn, optim
+from minadder.optim import adder_lr
+from minadder.training import Callback, Epoch, Run
+
+Job = dict[str, Any]
+Result = dict[str, Any]
+
+RECIPE: Job = {
+    "network": "lenet5-bn",
+    "layer": "adder",
+    "weight_grad": None,
+    "input_grad": None,
+    "lr": 0.1,
+    "adder_lr": {"name": "AdaptiveLR", "eta": 0.2},
+}
+"""What jobs have unless their row says otherwise (Chen et al. 2020, section 4.1). A rule of None is the layer's own."""
+
+NETWORKS = {"lenet5-bn": models.lenet5_bn}
+RESULT, CHECKPOINT = "result.json", "checkpoint.safetensors"
+SMALL_DATA = 10_000
+DIVERGED = "NaN or Inf"
+"""What the error of a training says whose numbers ran away."""
+
+
+def make(settings: Mapping[str, Any], data_name: str, epochs: int, seed: int) -> Job:
+    """Return the job of a row: the recipe, what the row changes, the data, the epochs, the seed."""
+    return {**RECIPE, **settings, "data": data_name, "epochs": epochs, "seed": seed}
+
+
+def build(job: Job, train: data.Dataset) -> nn.Module:
+    """Return a new network for a job, its adder layers with the job's gradient rules."""
+    net = NETWORKS[job["network"]](job["layer"], train.num_classes, train.inputs.shape[1])
+    for rule in ("weight_grad", "input_grad"):
+        layers = [module for module in net.modules() if hasattr(module, rule)]
+        if job[rule] is not None and not layers:
+            raise ValueError(f"{job['layer']} layers have no {rule} to set to {job[rule]!r}")
+        for layer in layers if job[rule] is not None else ():
+            setattr(layer, rule, job[rule])
+    return net
+
+
+class Lines(Callback):
+    """Writes a line for each epoch, with the job's name in front, as several jobs write at the same time."""
+
+    def __init__(self, name: str, file: TextIO | None = None) -> None:
+        self.name = name
+        self.file = sys.stderr if file is None else file
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Write the epoch's line."""
+        print(f"{self.name}: {callbacks.epoch_line(run.history[-1], run.epochs)}", file=self.file, flush=True)
+
+
+def run_job(job: Job, folder: Path, more: Sequence[Callback] = ()) -> Result:
+    """Run a job, or go on with it, unless its result is there already; return the result.
+
+    Parameters
+    ----------
+    job
+        What `make` returns.
+    folder
+        Where its checkpoint and its result lie; the name is what lines of progress begin with.
+    more
+        Callbacks beside those that keep checkpoints and write lines.
+
+    Returns
+    -------
+    A dictionary: job; history, as `ma.fit` returns it; and diverged, the message of the error that ended a training
+    whose numbers became NaN or Inf, else None.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds another job's result or checkpoint.
+    """
+    known = read_result(folder, job)
+    if known is not None:
+        return known
+    folder.mkdir(parents=True, exist_ok=True)
+    last = folder / CHECKPOINT
+    train, test = data.load(job["data"])
+    ma.manual_seed(job["seed"])
+    net = build(job, train)
+    diverged, history = None, Kept()
+    try:
+        ma.fit(
+            net,
+            data.Loader(train, 64 if len(train) < SMALL_DATA else 256, shuffle=True, seed=job["seed"]),
+            data.Loader(test, 1000),
+            epochs=job["epochs"],
+            optimizer=optim.SGD(
+                net.parameters(),
+                lr=job["lr"],
+                momentum=0.9,
+                nesterov=True,
+                weight_decay=5e-4,
+                adder_lr=adder_lr.from_description(job["adder_lr"]),
+            ),
+            schedule=optim.Cosine(),
+            callbacks=(callbacks.Checkpoint(last), history, Lines(folder.name), *more),
+            resume=last if last.exists() else None,
+        )
+    except RuntimeError as error:
+        if DIVERGED not in str(error):
+            raise
+        diverged = str(error)
+    result = {"job": job, "diverged": diverged, "history": history.epochs}
+    checkpoint.write_file(folder / RESULT, as_text(result).encode())
+    return result
+
+
+class Kept(Callback):
+    """Keeps the epochs that were finished, also those of a training that ends with an error."""
+
+    def __init__(self) -> None:
+        self.epochs: list[Epoch] = []
+
+    def on_train_begin(self, run: Run) -> None:
+        """Look at the run's history, which grows with it."""
+        self.epochs = run.history
+
+
+def digest(result: Result) -> str:
+    """Return the SHA-256 of a result as JSON."""
+    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
+
+
+def as_text(result: Result) -> str:
+    """Return a result as JSON with its digest."""
+    return json.dumps({**result, "sha256": digest(result)}, indent=1) + "\n"
+
+
+def read_result(folder: Path, job: Job) -> Result | None:
+    """Return a job's result, None where there is none; a damaged file is named on stderr and counts as none.
+
+    Raises
+    ------
+    ValueError
+        When it is another job's.
+    """
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    try:
+        result: Result = json.loads(path.read_bytes())
+        if digest({name: value for name, value in result.items() if name != "sha256"}) != result["sha256"]:
+            raise ValueError("its checksum is wrong")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        print(f"minadder: {path} is damaged ({why}): the job is done again", file=sys.stderr, flush=True)
+        return None
+    del result["sha256"]
+    for name in [*job, *(result["job"].keys() - job.keys())]:
+        before, now = result["job"].get(name), job.get(name)
+        if before != now:
+            raise ValueError(
+                f"{path} is the result of another job: its {name} is {before!r}, now it is {now!r}. "
+                f"Choose another folder with --out, or move the file away"
+            )
+    return result

@@ -1,0 +1,35 @@
+"""One network of every kind of layer, as the papers' tables compare them (Universal AdderNets, Table 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minadder.experiments.table import Measured, Row, Table
+from minadder.plot.sweeps import points_beside
+
+
+def draw(table: Table, rows: Sequence[Measured], what: str) -> Any:
+    """Return a figure of points, measured and the papers'."""
+    return points_beside(
+        [found.row.label for found in rows],
+        [found.last for found in rows],
+        [found.row.paper for found in rows],
+        table.title,
+        (f"measured: {what}", f"paper: {table.paper}"),
+    )
+
+
+KINDS = Table(
+    name="kinds",
+    title="LeNet-5-BN of every kind of layer",
+    paper="ResNet-20 on cifar10 (Universal AdderNets, Table 2)",
+    rows=(
+        Row("binary", "binary (BNN)", {"layer": "binary"}, 84.87),
+        Row("adder", "ℓ1 adder (v1)", {"layer": "adder"}, 91.84),
+        Row("conv", "convolution (CNN)", {"layer": "conv"}, 92.93),
+    ),
+    draw=draw,
+    notes=("On mnist, 50 epochs, Chen et al. 2020 report 99.40 for ℓ1 adders and for convolutions.",),
+)
+"""The kinds of layer."""
