@@ -86,6 +86,12 @@ def test_speeds_percentages_and_ratios() -> None:
     assert Results({}).percent(found, "adder forward") is None
 
 
+def test_the_binary_table_has_the_others_times_over_the_binary_layers() -> None:
+    found = results(measured(**{"binary forward": 0.02, "conv forward": 0.05, "torch conv forward": 0.01}))
+    del found.layers[0].seconds["adder forward"]
+    assert tables.binary_table(found)[-1].split() == ["ResNet-20", "stage", "1", "20.000", "2.5", "0.5", "–"]
+
+
 def test_all_tables_fit_120_columns() -> None:
     found = Results(
         machine.facts("minadder bench", 0),

@@ -17,6 +17,7 @@ from minadder.bench.peak import Spin
 from minadder.bench.shapes import Layer
 from minadder.bench.timing import Case, Effort, best, interleave
 from minadder.kernels.adder import cpu as adder
+from minadder.kernels.binary import cpu as binary
 from minadder.kernels.conv import cpu as conv
 
 OURS = (
@@ -28,6 +29,7 @@ OURS = (
     "conv forward",
     "conv backward",
     "conv forward+backward",
+    "binary forward",
 )
 COMPARED = (
     "broadcast forward",
@@ -105,12 +107,14 @@ def check_gradients(theirs: torch_layers.Pass, ours: Differentiated) -> None:
 def our_cases(layer: Layer, x: Array, w: Array, grad: Array) -> dict[str, Case]:
     """Return the cases of `OURS`: NumPy arrays (N, C, H, W) in, NumPy arrays out."""
     window = layer.strides, layer.paddings, (1, 1), 1
+    scale = np.ones(len(w), w.dtype)
     cases: dict[str, Case] = {
         "adder forward": lambda: adder.forward(x, w, *window),
         "adder input gradient": lambda: adder.input_grad(grad, x, w, *window, "hardtanh"),
         "adder filter gradient": lambda: adder.weight_grad(grad, x, w, *window, "full_precision"),
         "adder sign filter gradient": lambda: adder.weight_grad(grad, x, w, *window, "sign"),
         "adder forward+backward": Differentiated(adder_layer(layer), x, w, grad),
+        "binary forward": lambda: binary.forward(x, w, scale, *window),
     }
     if layer.fully_connected:  # the CNN twin is a linear layer, which has no window
         points, filters, slopes = x[:, :, 0, 0], w[:, :, 0, 0], grad[:, :, 0, 0]

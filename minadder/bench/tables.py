@@ -89,8 +89,28 @@ def layer_tables(results: Results) -> list[str]:
                 "torch conv forward+backward": "torch fwd+bwd",
             },
         ),
+        *binary_table(results),
         *ratios(results),
     ]
+
+
+def binary_table(results: Results) -> list[str]:
+    """Return a table of the binary layers' times forward, and how many times as long the others take."""
+    rows = []
+    for measured in results.layers:
+        seconds = measured.time("binary forward")
+        rows.append(
+            [
+                measured.layer.title,
+                number(None if seconds is None else 1e3 * seconds, 3 if seconds and seconds < 0.1 else 1),
+                *(
+                    number(measured.ratio(other, "binary forward"))
+                    for other in ("conv forward", "torch conv forward", "adder forward")
+                ),
+            ]
+        )
+    headers = ["layer", "ms", "conv", "torch conv", "adder"]
+    return table("Binary layers forward, signs packed included: ms, and the others' time over it", headers, rows)
 
 
 def ratios(results: Results) -> list[str]:
