@@ -372,8 +372,8 @@ BUGS = {
     ),
     "binary: all images of a task are the first": in_kernel(
         "binary/packing.py",
-        "pack_features(x, image + b, channel",
-        "pack_features(x, image, channel",
+        "pack_rows(x, image + b, channel",
+        "pack_rows(x, image, channel",
         BINARY,
         "-k",
         "one_pixel",

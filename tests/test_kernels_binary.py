@@ -94,10 +94,11 @@ def test_however_the_work_is_cut_the_result_is_the_reference(layer: Layer, words
     assert same_bits(ours, forward(reference, layer))
 
 
-def test_bug_a_padded_cell_counts_nothing_and_zero_counts_as_positive() -> None:
-    x, w, scale = np.array([[[[1.0, -2.0, 0.0, -0.0]]]]), np.array([[[[0.5, 0.0, -0.0]]]]), np.ones(1)
+@pytest.mark.parametrize("rows", [1, packing.FEW_PIXELS])
+def test_bug_a_padded_cell_counts_nothing_and_zero_counts_as_positive(rows: int) -> None:
+    x, w, scale = np.array([[rows * [[1.0, -2.0, 0.0, -0.0]]]]), np.array([[[[0.5, 0.0, -0.0]]]]), np.ones(1)
     output = cpu.forward(x, w, scale, (1, 1), (0, 2), (1, 1), 1)
-    assert output.tolist() == [[[[1, 0, 1, 1, 2, 1]]]]
+    assert output.tolist() == [[rows * [[1, 0, 1, 1, 2, 1]]]]
 
 
 @both_dtypes

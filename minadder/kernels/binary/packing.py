@@ -50,6 +50,12 @@ GEOMETRY = np.dtype(
 LAYOUT_WORDS = 2048
 """Of the windows packed together: 16 KB, so that they and as much of the mask stay in the first-level cache."""
 
+LEAST_PLACES = 256
+"""Of the windows packed together: fewer would not pay for the loops over filters."""
+
+FEW_PIXELS = 16
+"""Images of fewer are packed along their channels, not along their rows."""
+
 LEAST_TASKS = 4
 """How many threads small batches should feed."""
 
@@ -78,7 +84,7 @@ def packing(x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, pa
     (count, _, height, width), (_, channels, *kernel_size) = x_shape, w_shape
     out_height, out_width = output = output_size((height, width), (w_shape[2], w_shape[3]), stride, padding, dilation)
     words = -(-channels * kernel_size[0] * kernel_size[1] // BITS)
-    places = LAYOUT_WORDS // words
+    places = max(LEAST_PLACES, LAYOUT_WORDS // words)
     share = -(-count * out_height // LEAST_TASKS)  # rows of outputs for each of the least tasks
     rows = max(1, min(out_height, share, places // out_width))
     images = max(1, min(places // (out_height * out_width), share // out_height)) if rows == out_height else 1
@@ -110,10 +116,7 @@ def pack_windows(x: Array, image: int, images: int, channel: int, row: int, rows
     nan = False
     for b in range(images):
         bits[:] = 0
-        if geo.height * geo.width == 1:
-            nan |= pack_features(x, image + b, channel, first, geometry, bits)
-        else:
-            nan |= pack_rows(x, image + b, channel, first, depth, geometry, bits)
+        nan |= pack_rows(x, image + b, channel, first, depth, geometry, bits)
         lay_out(bits, rows, geometry, u, b * rows * geo.out_width)
     return nan
 
@@ -123,12 +126,14 @@ def pack_rows(x: Array, image: int, channel: int, first: int, depth: int, geomet
     """Set bit c of each pixel of `depth` rows from row `first` on; rows outside of the image are left alone."""
     geo = geometry[0]
     top, bottom = max(0, first), min(geo.height, first + depth)
-    count = max(0, bottom - top) * geo.width
-    to = (top - first) * geo.width
-    flat, zero, none, nan = x.reshape(-1), x.dtype.type(0), np.uint64(0), False
-    for c in range(geo.channels if count else 0):
-        begin = ((image * x.shape[1] + channel + c) * geo.height + top) * geo.width
-        source, target = flat[begin : begin + count], bits[c // BITS, to : to + count]
+    count, plane = max(0, bottom - top) * geo.width, geo.height * geo.width
+    begin = (image * x.shape[1] + channel) * plane + top * geo.width
+    values, to = x.reshape(-1)[begin:], (top - first) * geo.width
+    if plane < FEW_PIXELS:
+        return pack_few(values, plane, count, geo.channels, bits, to)
+    zero, none, nan = x.dtype.type(0), np.uint64(0), False
+    for c in range(geo.channels):
+        source, target = values[c * plane :], bits[c // BITS, to:]
         bit = np.uint64(1) << np.uint64(c % BITS)
         for q in range(np.uintp(count)):
             value = source[q]
@@ -138,18 +143,17 @@ def pack_rows(x: Array, image: int, channel: int, first: int, depth: int, geomet
 
 
 @kernel
-def pack_features(x: Array, image: int, channel: int, first: int, geometry: Any, bits: Array) -> bool:
-    """Do the same for images of one pixel, whose channels are side by side in memory."""
-    geo = geometry[0]
-    begin = image * x.shape[1] + channel
-    values, zero, nan = x.reshape(-1)[begin : begin + geo.channels], x.dtype.type(0), False
-    for chunk in range(bits.shape[0] if first <= 0 < first + bits.shape[1] else 0):
-        word = np.uint64(0)
-        some = values[chunk * BITS : min(geo.channels, (chunk + 1) * BITS)]
-        for c in range(np.uintp(some.size)):
-            word |= np.uint64(some[c] >= zero) << np.uint64(c)
-            nan |= some[c] != some[c]
-        bits[chunk, -first] = word
+def pack_few(values: Array, plane: int, count: int, channels: int, bits: Array, to: int) -> bool:
+    """Do the same for an image of few pixels, as filters are: a word after the other, along its channels."""
+    zero, nan, step = values.dtype.type(0), False, np.uintp(plane)
+    for q in range(count):
+        for chunk in range(bits.shape[0]):
+            word, source = np.uint64(0), values[chunk * BITS * plane + q :]
+            for c in range(np.uintp(min(BITS, channels - chunk * BITS))):
+                value = source[c * step]
+                word |= np.uint64(value >= zero) << np.uint64(c)
+                nan |= value != value
+            bits[chunk, to + q] = word
     return nan
 
 
