@@ -103,7 +103,7 @@ def large_calls(dtype: Any) -> dict[str, Callable[[], Any]]:
 def run_updates(dtype: Any) -> None:
     """Take a step with each optimiser, and move a batch norm's running statistics."""
     mean, var = np.zeros(3, dtype), np.ones(3, dtype)
-    update_running(mean, var, np.zeros(3, dtype), np.ones(3, dtype), 2, 0.1)
+    update_running(mean, var, np.zeros(3), np.ones(3), 2, 0.1)  # a batch has its statistics in float64
     for make in (
         partial(optim.SGD, lr=0.1, momentum=0.9, nesterov=True, adder_lr=optim.AdaptiveLR()),
         partial(optim.Adam, lr=0.1, adder_lr=optim.AdaptiveLR()),
