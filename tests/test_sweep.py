@@ -74,6 +74,17 @@ def test_rows_hold_the_papers_figures() -> None:
     assert ablation["alr-full-precision"] == 99.40
 
 
+def test_ends_in_full_precision_are_the_cnns() -> None:
+    net = build(make({"layer": "binary", "full_precision_ends": True}, "digits", 1, 0), some_digits()[0])
+    kinds = [type(module).__name__ for module in net.modules() if hasattr(module, "weight")]
+    assert [kind for kind in kinds if "Norm" not in kind] == [
+        "Conv2d",
+        *["BinaryConv2d"] * 2,
+        "BinaryLinear",
+        "Linear",
+    ]
+
+
 def test_a_rule_for_layers_that_have_none_is_named() -> None:
     with pytest.raises(ValueError, match="conv layers have no weight_grad to set to 'sign'"):
         build(make({"layer": "conv", "weight_grad": "sign"}, "digits", 1, 0), some_digits()[0])

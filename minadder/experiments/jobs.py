@@ -24,12 +24,15 @@ Result = dict[str, Any]
 RECIPE: Job = {
     "network": "lenet5-bn",
     "layer": "adder",
+    "full_precision_ends": False,
     "weight_grad": None,
     "input_grad": None,
     "lr": 0.1,
     "adder_lr": {"name": "AdaptiveLR", "eta": 0.2},
 }
-"""What jobs have unless their row says otherwise (Chen et al. 2020, section 4.1). A rule of None is the layer's own."""
+"""What jobs have unless their row says otherwise (Chen et al. 2020, section 4.1). A rule of None is the layer's own.
+
+With `full_precision_ends` the first and the last layer are those of the CNN."""
 
 NETWORKS = {"lenet5-bn": models.lenet5_bn}
 RESULT, CHECKPOINT = "result.json", "checkpoint.safetensors"
@@ -44,8 +47,17 @@ def make(settings: Mapping[str, Any], data_name: str, epochs: int, seed: int) ->
 
 
 def build(job: Job, train: data.Dataset) -> nn.Module:
-    """Return a new network for a job, its adder layers with the job's gradient rules."""
-    net = NETWORKS[job["network"]](job["layer"], train.num_classes, train.inputs.shape[1])
+    """Return a new network for a job, its adder layers with the job's gradient rules.
+
+    Raises
+    ------
+    ValueError
+        For a rule where no layer has one.
+    """
+    sizes = train.num_classes, train.inputs.shape[1]
+    net: nn.Module = NETWORKS[job["network"]]("conv" if job["full_precision_ends"] else job["layer"], *sizes)
+    if job["full_precision_ends"]:
+        net = nn.convert(net, job["layer"])
     for rule in ("weight_grad", "input_grad"):
         layers = [module for module in net.modules() if hasattr(module, rule)]
         if job[rule] is not None and not layers:
