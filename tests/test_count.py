@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from minadder import analysis, cli, models, nn
 from minadder.analysis.cost import ENERGY
 from minadder.analysis.counting import COUNTERS, PARTS
-from minadder.nn.convert import LAYERS
+from minadder.nn.convert import KINDS
 
 LENET = 416_520
 
@@ -116,7 +116,7 @@ def test_any_geometry_counts_what_the_windows_hold(kind: str, geometry: Any) -> 
     for _ in range(options["out_channels"]):
         for _ in range(options["in_channels"] // options["groups"]):
             pairs += places * options["kernel_size"][0] * options["kernel_size"][1]
-    layer = LAYERS[kind][0](**options)
+    layer = KINDS[kind].windowed(**options)
     counted = analysis.count(layer, (options["in_channels"], *size))
     assert counted.total() == operations(kind, pairs)
     assert counted.layers[0].output_shape[0] == options["out_channels"]
@@ -127,7 +127,7 @@ def test_any_geometry_counts_what_the_windows_hold(kind: str, geometry: Any) -> 
 
 @pytest.mark.parametrize("kind", ["conv", "adder", "binary"])
 def test_a_fully_connected_layer_counts_for_every_row(kind: str) -> None:
-    assert analysis.count(LAYERS[kind][1](4, 3), (5, 4)).total() == operations(kind, 5 * 4 * 3)
+    assert analysis.count(KINDS[kind].fully_connected(4, 3), (5, 4)).total() == operations(kind, 5 * 4 * 3)
 
 
 @pytest.mark.parametrize("layer", [nn.Adder2d(2, 3, 1), nn.AdderLinear(2, 3)])
@@ -281,7 +281,7 @@ def test_the_command_prints_the_counts_beside_the_papers(capsys: pytest.CaptureF
     assert max(map(len, text.splitlines())) <= 120
 
 
-@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("network", models.NETWORKS)
 def test_the_command_counts_every_network_of_every_kind(
     capsys: pytest.CaptureFixture[str], network: str, kind: str

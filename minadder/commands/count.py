@@ -8,7 +8,7 @@ from collections.abc import Callable
 from minadder import analysis, models
 from minadder.analysis.cost import ENERGY
 from minadder.analysis.counting import PARTS, Count, Operations
-from minadder.nn.convert import LAYERS
+from minadder.nn.convert import KINDS
 from minadder.tables import table
 
 MISSING = "–"
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("network", choices=tuple(models.NETWORKS), help="the network")
     parser.add_argument(
-        "--layer", choices=tuple(LAYERS), default="adder", help="the kind of its layers (default: %(default)s)"
+        "--layer", choices=tuple(KINDS), default="adder", help="the kind of its layers (default: %(default)s)"
     )
     parser.add_argument(
         "--input", type=shape, metavar="CxHxW", help="the shape of an example, as 3x32x32 (default: the network's own)"

@@ -13,7 +13,7 @@ from pathlib import Path
 from minadder import checkpoint, plot
 from minadder.commands.train import positive_int
 from minadder.experiments import toy, toy_report, workers
-from minadder.nn.convert import LAYERS
+from minadder.nn.convert import KINDS
 
 QUICK_ITERATIONS, QUICK_POINTS = 300, 300
 FIGURE, STRIPS, TABLE, NUMBERS, NETS = "decision.png", "accuracies.png", "toy.txt", "toy.json", "nets"
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="; ".join(f"{name}: {recipe.text}" for name, recipe in toy.RECIPES.items()) + " (default: %(default)s)",
     )
     parser.add_argument(
-        "--kinds", choices=tuple(LAYERS), nargs="+", default=["conv", "adder"], help="the kinds of layers, one row each"
+        "--kinds", choices=tuple(KINDS), nargs="+", default=["conv", "adder"], help="the kinds of layers, one row each"
     )
     parser.add_argument(
         "--processes", type=positive_int, help="how many nets to train at a time (default: a core each)"
