@@ -126,6 +126,8 @@ def draw_points(
     low, high = min(known, default=0.0), max(known, default=100.0)
     reach = max(high - low, 0.5)
     axes.set_xlim(low - 0.15 * reach - max(deviations), high + 0.3 * reach + max(deviations))
+    begin, end = axes.get_xlim()
+    axes.set_xticks([tick for tick in axes.get_xticks() if begin <= tick <= min(100, end)])
     axes.set_yticks(places, labels, fontsize=9)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlabel("test accuracy / %")
