@@ -68,6 +68,17 @@ def test_every_row_is_a_job_of_its_own_that_json_holds(name: str) -> None:
 def test_rows_hold_the_papers_figures() -> None:
     assert [row.paper for row in TABLES["eta"].rows] == [99.28, 99.35, 99.40, 99.35, 99.30]
     assert [row.settings["adder_lr"]["eta"] for row in TABLES["eta"].rows] == [1, 0.5, 0.2, 0.1, 0.05]
+    assert [row.paper for row in TABLES["p-decay"].rows] == [91.91, 92.00, 92.11, 92.31, 91.76]
+    assert [row.settings["p_until"] for row in TABLES["p-decay"].rows] == [0.375, 0.5, 0.625, 0.75, 0.875]
+    parts = {
+        (row.settings["weight_grad"], row.settings["p_until"], row.settings["adder_lr"] is None): row.paper
+        for row in TABLES["v2-ablation"].rows
+    }
+    assert len(parts) == 8
+    assert parts["exact", None, True] == 80.77
+    assert parts["exact", 0.75, True] == 86.21
+    assert parts["full_precision", None, False] == 91.83
+    assert parts["full_precision", 0.75, False] == 92.32
     ablation = {row.key: row.paper for row in TABLES["ablation"].rows}
     assert ablation["unscaled-full-precision"] == 54.91
     assert ablation["ilr-sign"] == 97.72

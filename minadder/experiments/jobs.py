@@ -27,12 +27,14 @@ RECIPE: Job = {
     "full_precision_ends": False,
     "weight_grad": None,
     "input_grad": None,
+    "p_until": None,
     "lr": 0.1,
     "adder_lr": {"name": "AdaptiveLR", "eta": 0.2},
 }
 """What jobs have unless their row says otherwise (Chen et al. 2020, section 4.1). A rule of None is the layer's own.
 
-With `full_precision_ends` the first and the last layer are those of the CNN."""
+With `full_precision_ends` the first and the last layer are those of the CNN. `p_until` is the fraction of training in
+which the p of ℓp adders falls from 2 to 1; where it is None, p stays as it is."""
 
 NETWORKS = {"lenet5-bn": models.lenet5_bn}
 RESULT, CHECKPOINT = "result.json", "checkpoint.safetensors"
@@ -125,6 +127,7 @@ def run_job(job: Job, folder: Path, more: Sequence[Callback] = ()) -> Result:
                 adder_lr=adder_lr.from_description(job["adder_lr"]),
             ),
             schedule=optim.Cosine(),
+            p_schedule=None if job["p_until"] is None else optim.LinearP(until=job["p_until"]),
             callbacks=(callbacks.Checkpoint(last), history, Lines(folder.name), *more),
             resume=last if last.exists() else None,
         )

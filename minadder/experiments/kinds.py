@@ -28,6 +28,8 @@ KINDS = Table(
         Row("binary-all", "binary, every layer", {"layer": "binary"}),
         Row("binary", "binary, ends full precision (BNN)", {"layer": "binary", "full_precision_ends": True}, 84.87),
         Row("adder", "ℓ1 adder (v1)", {"layer": "adder"}, 91.84),
+        Row("adder-l2", "ℓ2 adder", {"layer": "adder-l2"}, 92.90),
+        Row("adder-lp", "ℓ2 → ℓ1 adder (v2)", {"layer": "adder-lp", "p_until": 0.75}, 92.31),
         Row("conv", "convolution (CNN)", {"layer": "conv"}, 92.93),
     ),
     draw=draw,
