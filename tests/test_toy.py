@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import minadder as ma
 from minadder import cli, plot
 from minadder.commands import toy as command
 from minadder.experiments import toy, toy_report, workers
@@ -78,6 +79,19 @@ def test_a_loss_that_is_not_finite_is_told(monkeypatch):
     monkeypatch.setitem(toy.RECIPES, "papers", replace(toy.RECIPES["papers"], lr=1e30))
     with np.errstate(all="ignore"), pytest.raises(RuntimeError, match=r"the loss is (nan|inf) after 150 iterations"):
         toy.train(replace(SMALL, kind="conv"))
+
+
+def test_of_five_starts_the_one_of_the_lowest_loss_goes_on():
+    job = replace(SMALL, recipe="best-of-5")
+    ma.manual_seed(job.seed)
+    descents = [toy.Descent(job) for _ in range(5)]
+    for descent in descents:
+        descent.go_on(15)
+    losses = [descent.last for descent in descents]
+    assert len(set(losses)) == 5
+    best = descents[int(np.argmin(losses))]
+    best.go_on(135)
+    assert toy.train(job).loss == best.last
 
 
 def fake(kind, hidden, seed, accuracy, small):

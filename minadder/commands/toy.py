@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("task", choices=tuple(toy.TASKS), help="the points and their labels")
     parser.add_argument(
-        "--seeds", type=positive_int, default=1, help="how many times to train each net (default: %(default)s)"
+        "--seeds",
+        type=positive_int,
+        default=1,
+        help="how many times to train each net; ten times take some 4 minutes of one core (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, help="the folder for what comes of it (default: runs/toy-TASK)")
     parser.add_argument(
@@ -147,6 +150,6 @@ def panel(row: toy_report.Row, reach: float) -> plot.Panel:
     result, count = row.middle, len(row.results)
     title = f"n = {row.hidden}: {toy_report.percent(result.accuracy)} %"
     if count > 1:
-        title += f" (median of {count},\n{row.solved} of them solve it)"
+        title += f" (the middle one of {count},\n{row.solved} of them solve it)"
     points = toy.TASKS[result.job.task].points(result.job.points, result.job.seed)
     return plot.Panel(title, toy.field(result.net(), reach), points.inputs, points.labels)
