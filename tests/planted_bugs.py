@@ -64,6 +64,7 @@ ADDER = "tests/test_kernels_adder.py"
 UNFOLD = "tests/test_unfold.py"
 SIMD = "tests/test_simd.py"
 PATHS = "tests/test_vector_paths.py"
+POWERS = "tests/test_kernels_powers.py"
 REGISTRY = "tests/test_ops_registry.py"
 BINARY = "tests/test_kernels_binary.py"
 
@@ -339,9 +340,37 @@ BUGS = {
     ),
     "gradient rules swapped": Bug(
         "ops/windowed.py",
-        "x_grad = adder.input_grad(grad, x, w, *self.window, self.rules[0])",
-        "x_grad = adder.input_grad(grad, x, w, *self.window, self.rules[1])",
+        "x_grad = adder.input_grad(grad, x, w, *self.window, self.rules[0], self.p)",
+        "x_grad = adder.input_grad(grad, x, w, *self.window, self.rules[1], self.p)",
         (REGISTRY, "-k", "adder2d"),
+    ),
+    "powers: the sign of a difference lost": in_kernel(
+        "powers.py", "return -value if d < 0 else value", "return value", POWERS, "-k", "signed"
+    ),
+    "powers: four bits of the exponent looked up for another four": compiled_kernel(
+        "simd_powers.py",
+        "look_up(0, mantissa)",
+        "look_up(0, mantissa - 1)",
+        POWERS,
+        "-k",
+        "any_layer and float32",
+    ),
+    "powers: the gradient has the exponent of the output": in_kernel(
+        "adder/cpu.py",
+        "powers.tables(p - 1, x.dtype, factor))\n    return x_grad",
+        "powers.tables(p, x.dtype, factor))\n    return x_grad",
+        POWERS,
+        "-k",
+        "any_layer",
+    ),
+    "squares: each group with the squares of the first": in_kernel(
+        "adder/square.py", "squares[task, t // filters, i]", "squares[task, 0, i]", POWERS, "-k", "squares"
+    ),
+    "p falls by the wrong end": Bug(
+        "optim/exponents.py",
+        "return self.start + (self.end - self.start) * done",
+        "return self.end + (self.start - self.end) * done",
+        ("tests/test_exponents.py", "-k", "goes_from"),
     ),
     "convolution with a flipped filter": in_kernel(
         "windowed.py",
@@ -424,8 +453,8 @@ BUGS = {
     ),
     "2×2 windows of an odd plane leave the last row as it was": in_kernel(
         "pool/cpu.py",
-        "if not in_pairs(win) or height % np.uintp(2) or width % np.uintp(2):",
-        "if not in_pairs(win) or width % np.uintp(2):",
+        "if not in_pairs(windows) or height % np.uintp(2) or width % np.uintp(2):",
+        "if not in_pairs(windows) or width % np.uintp(2):",
         "tests/test_kernels_pool.py",
         "-k",
         "pairs",
