@@ -92,6 +92,13 @@ def test_the_binary_table_has_the_others_times_over_the_binary_layers() -> None:
     assert tables.binary_table(found)[-1].split() == ["ResNet-20", "stage", "1", "20.000", "2.5", "0.5", "–"]
 
 
+def test_the_exponents_table_has_their_times_over_others() -> None:
+    found = results(measured(**{"l2 forward": 0.03, "conv forward": 0.02, "lp forward": 0.08, "adder forward": 0.04}))
+    row = tables.exponent_table(found)[-1].split()
+    assert row[3:5] == ["30.000", "1.50"]
+    assert row[7:9] == ["80.000", "2.00"]
+
+
 def test_all_tables_fit_120_columns() -> None:
     found = Results(
         machine.facts("minadder bench", 0),

@@ -120,6 +120,20 @@ def bars(results: Results) -> list[Bar]:
             True,
             " %",
         ),
+        Bar(
+            "ℓp adder forward+backward, ResNet-20, time over the ℓ1 adder's",
+            ratio(f"lp {both}", f"adder {both}", resnet20),
+            4,
+            False,
+            " ×",
+        ),
+        Bar(
+            "ℓ2 adder forward+backward, ResNet-20, time over the convolution's",
+            ratio(f"l2 {both}", f"conv {both}", resnet20),
+            2,
+            False,
+            " ×",
+        ),
     ]
     return [*found, *whole_bars(results)]
 

@@ -30,6 +30,10 @@ OURS = (
     "conv backward",
     "conv forward+backward",
     "binary forward",
+    "l2 forward",
+    "l2 forward+backward",
+    "lp forward",
+    "lp forward+backward",
 )
 COMPARED = (
     "broadcast forward",
@@ -41,6 +45,9 @@ COMPARED = (
     "torch conv forward+backward",
 )
 MATMUL = "matmul"
+
+BETWEEN = 1.5
+"""The exponent of the ℓp layers that are measured; their time does not depend on it, but for 1 and 2."""
 
 TOLERANCE = 1e-3
 """How far sums of thousands of float32, in another order, may lie apart, relative to the largest."""
@@ -89,9 +96,9 @@ class Differentiated:
         return y
 
 
-def adder_layer(layer: Layer) -> Any:
+def adder_layer(layer: Layer, p: float = 1.0) -> Any:
     """Return the adder layer as an operation on x and w."""
-    return functools.partial(ma.ops.adder2d, stride=layer.stride, padding=layer.padding)
+    return functools.partial(ma.ops.adder2d, stride=layer.stride, padding=layer.padding, p=p)
 
 
 def check_gradients(theirs: torch_layers.Pass, ours: Differentiated) -> None:
@@ -116,6 +123,9 @@ def our_cases(layer: Layer, x: Array, w: Array, grad: Array) -> dict[str, Case]:
         "adder forward+backward": Differentiated(adder_layer(layer), x, w, grad),
         "binary forward": lambda: binary.forward(x, w, scale, *window),
     }
+    for name, p in (("l2", 2.0), ("lp", BETWEEN)):
+        cases[f"{name} forward"] = functools.partial(adder.forward, x, w, *window, p)
+        cases[f"{name} forward+backward"] = Differentiated(adder_layer(layer, p), x, w, grad)
     if layer.fully_connected:  # the CNN twin is a linear layer, which has no window
         points, filters, slopes = x[:, :, 0, 0], w[:, :, 0, 0], grad[:, :, 0, 0]
         cases["conv forward"] = lambda: points @ filters.T

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minadder.bench import steps
-from minadder.bench.layers import Measured
+from minadder.bench.layers import BETWEEN, Measured
 from minadder.bench.memory import MEGABYTE
 from minadder.bench.results import Results
 from minadder.bench.scaling import CASES, efficiency
@@ -90,6 +90,7 @@ def layer_tables(results: Results) -> list[str]:
             },
         ),
         *binary_table(results),
+        *exponent_table(results),
         *ratios(results),
     ]
 
@@ -111,6 +112,22 @@ def binary_table(results: Results) -> list[str]:
         )
     headers = ["layer", "ms", "conv", "torch conv", "adder"]
     return table("Binary layers forward, signs packed included: ms, and the others' time over it", headers, rows)
+
+
+def exponent_table(results: Results) -> list[str]:
+    """Return a table of the times of ℓ2 and ℓp layers, over those of the convolution and of the ℓ1 layer."""
+    rows = []
+    for measured in results.layers:
+        row = [measured.layer.title]
+        for name, other in (("l2", "conv"), ("lp", "adder")):
+            for part in ("forward", "forward+backward"):
+                seconds = measured.time(f"{name} {part}")
+                over = measured.ratio(f"{name} {part}", f"{other} {part}")
+                row += [number(None if seconds is None else 1e3 * seconds, 3), number(over, 2)]
+        rows.append(row)
+    headers = ["layer", "ℓ2 fwd", "/conv", "fwd+bwd", "/conv", "ℓp fwd", "/ℓ1", "fwd+bwd", "/ℓ1"]
+    title = f"Adder layers of other exponents, p = 2 and p = {BETWEEN}: ms, and the time over another layer's"
+    return table(title, headers, rows)
 
 
 def ratios(results: Results) -> list[str]:
