@@ -1,8 +1,8 @@
 """|d|^q for many d and one q, without a call of the C library for each: two lookups and a polynomial.
 
 With |d| = 2^e · m and 1 ≤ m < 2, |d|^q is 2^(q·e) · m^q. The first factor comes from two tables, of 2^(q·16·a) and of
-2^(q·b) with e = 16·a + b: each lookup is by a few bits of d, and in float32 both tables fit in a vector register of 16
-numbers. The second factor is a polynomial of m, in float64 one for each 32nd part of [1, 2).
+2^(q·b) with e = 16·a + b. The second is a polynomial of m, another one for each 16th part of [1, 2), in float64 for
+each 32nd. So each lookup is by a few bits of d, and in float32 each table fits in one vector register of 16 numbers.
 
 The error is at most `Format.error` relative to |d|^q. d = 0 gives exactly 0, and what is smaller than
 `Format.smallest` counts as 0. From `Format.largest` on, for infinity and for NaN, the result is not finite: callers

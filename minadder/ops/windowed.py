@@ -162,7 +162,7 @@ def adder2d(
         Into how many groups channels and filters are divided; each group sees only its own channels.
     p
         The exponent, in [1, 2]: 1 is the ℓ1 distance of Chen et al. 2020, 2 the square of the ℓ2 distance; no root is
-        taken. For the accuracy of p between, see `minadder/kernels/powers.py`: 5e-7 of each power in float32.
+        taken. For the accuracy of p between, see `minadder/kernels/powers.py`: 8e-7 of each power in float32.
     weight_grad, input_grad
         What stands in for ∂Y/∂F and ∂Y/∂X, chosen independently. With d = X − F for the filter and d = F − X for the
         input: "exact" is p·sgn(d)·|d|^(p − 1), "sign" is sgn(d) (Chen et al. 2020, Eq. 4), "full_precision" is d
