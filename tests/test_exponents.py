@@ -91,6 +91,12 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path: Path) -> None:
         np.testing.assert_array_equal(resumed.state_dict()[name], value, err_msg=name)
 
 
+def test_another_p_schedule_does_not_go_on(tmp_path: Path) -> None:
+    trained(4, tmp_path, stop=2)
+    with pytest.raises(ValueError, match="p_schedule is"):
+        trained(4, tmp_path, resume=tmp_path / "checkpoint.safetensors", by="epoch")
+
+
 def test_the_exponent_is_saved_with_the_net(tmp_path: Path) -> None:
     net, _ = trained(2, tmp_path)
     assert exponents(net) == [1.0, 1.0]

@@ -154,6 +154,14 @@ def test_the_notice_comes_once_for_a_kernel_with_its_helpers(tmp_path: Path) -> 
     assert result.stderr == "minadder: compiling unfold.gather_outputs (once for this machine) …\n"
 
 
+def test_the_notice_comes_once_for_both_dtypes(tmp_path: Path) -> None:
+    code = "from minadder.kernels.plain_tiles import hardtanh; import numpy as np\n"
+    code += "print(hardtanh(3.0, 1.0), hardtanh(np.float32(3), np.float32(1)))"
+    result = run(code, tmp_path)
+    assert result.stdout == "1.0 1.0\n"
+    assert result.stderr.count("compiling plain_tiles.hardtanh") == 1
+
+
 def test_bounds_are_checked_on_demand(tmp_path: Path) -> None:
     code = (
         "import numpy as np; from minadder.kernels.plain_tiles import copy_planes\n"
