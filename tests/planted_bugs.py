@@ -347,18 +347,26 @@ BUGS = {
     "powers: the sign of a difference lost": in_kernel(
         "powers.py", "return -value if d < 0 else value", "return value", POWERS, "-k", "signed"
     ),
-    "powers: four bits of the exponent looked up for another four": compiled_kernel(
+    "powers: the bits beside the exponent looked up": compiled_kernel(
         "simd_powers.py",
-        "look_up(0, mantissa)",
-        "look_up(0, mantissa - 1)",
+        "builder.lshr(bits, everywhere(whole, mantissa))",
+        "builder.lshr(bits, everywhere(whole, mantissa - 1))",
         POWERS,
         "-k",
-        "any_layer and float32",
+        "layers_compute and float32",
+    ),
+    "powers: sums kept that differences which are not ordinary made wrong": compiled_kernel(
+        "simd_powers.py",
+        'builder.icmp_unsigned("!=", builder.and_(',
+        'builder.icmp_unsigned("<", builder.and_(',
+        POWERS,
+        "-k",
+        "not_ordinary and float32",
     ),
     "powers: the gradient has the exponent of the output": in_kernel(
         "adder/cpu.py",
-        "powers.tables(p - 1, x.dtype, factor))\n    return x_grad",
-        "powers.tables(p, x.dtype, factor))\n    return x_grad",
+        "p - 1, factor)\n    return x_grad",
+        "p, factor)\n    return x_grad",
         POWERS,
         "-k",
         "any_layer",

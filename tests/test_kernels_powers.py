@@ -98,6 +98,52 @@ def assert_is_reference(layer: Layer, p: float, rule: str, dtype: Any) -> None:
         np.testing.assert_allclose(ours, wanted, rtol=0, atol=TOLERANCE[dtype] * np.abs(wanted).max(initial=1e-30))
 
 
+def powers_by_layers(d: Any, p: float) -> tuple[Any, Any, Any]:
+    """Return |d|^p, sgn(d)·|d|^(p−1) and its sum for many d as a layer with one filter of one 0 computes them."""
+    x, w = d.reshape(1, 1, 1, -1), np.zeros((1, 1, 1, 1), d.dtype)
+    window, grad = ((1, 1), (0, 0), (1, 1), 1), np.ones_like(x)
+    return (
+        -cpu.forward(x, w, *window, p).reshape(-1),
+        -cpu.input_grad(grad, x, w, *window, "power", p).reshape(-1),
+        cpu.weight_grad(grad, x, w, *window, "power", p).reshape(-1),
+    )
+
+
+def assert_powers(d: Any, p: float) -> None:
+    """Compare the powers that layers compute with those of the C library in higher precision, one by one."""
+    forward, input_grad, weight_grad = powers_by_layers(d, p)
+    error = FORMATS[d.dtype].error
+    exact = d.astype(np.longdouble)
+    slopes = np.sign(exact) * np.abs(exact) ** np.longdouble(p - 1)
+    for ours, wanted in ((forward, np.abs(exact) ** np.longdouble(p)), (input_grad, slopes)):
+        assert (np.abs(ours - wanted) <= error * np.abs(wanted)).all()
+        assert not ours[d == 0].any()
+    assert abs(weight_grad[0] - slopes.sum()) <= 2 * error * np.abs(slopes).sum()
+
+
+@both_dtypes
+@given(count=st.integers(1, 200), p=inner_p, seed=seeds)
+def test_layers_compute_each_power_as_accurately_as_they_say(dtype: Any, count: int, p: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    assert_powers((rng.choice([-1, 1], count) * 2 ** rng.uniform(-24, 8, count)).astype(dtype), p)
+
+
+@both_dtypes
+@given(
+    strange=st.sampled_from([0.0, 1e-12, 2.0**-24 * (1 - 2**-24), 2.0**8, 1e4, 1e12]),
+    sign=st.sampled_from([-1, 1]),
+    place=st.integers(0, 199),
+    p=inner_p,
+    seed=seeds,
+)
+def test_a_difference_that_is_not_ordinary_has_its_power_too(
+    dtype: Any, strange: float, sign: int, place: int, p: float, seed: int
+) -> None:
+    d = np.random.default_rng(seed).standard_normal(200).astype(dtype)
+    d[place] = sign * strange
+    assert_powers(d, p)
+
+
 @both_dtypes
 @given(layer=layers(), p=inner_p, rule=st.sampled_from(RULES), seed=seeds)
 def test_any_layer_is_the_reference(dtype: Any, layer: Layer, p: float, rule: str, seed: int) -> None:

@@ -30,7 +30,6 @@ def forward_power_tile(
     table: Array,
     out: Array,
     pitch: int,
-    one: float,
 ) -> None:
     """Subtract Σ_k |u − w|^q from out. `first` is the block's first entry in w; at 0, out holds nothing yet."""
     for t in range(filters):
@@ -59,7 +58,6 @@ def input_power_tile(
     table: Array,
     du: Array,
     pitch: int,
-    one: float,
 ) -> None:
     """Add Σ_t g · sgn(w − u)·|w − u|^q to du, for each entry and place."""
     for k in range(entries):
@@ -83,7 +81,6 @@ def weight_power_tile(
     table: Array,
     dw: Array,
     pitch: int,
-    one: float,
 ) -> None:
     """Add Σ_p g · sgn(u − w)·|u − w|^q to dw, which holds blocks of 4 filters × `ENTRIES` entries, as w does."""
     blocks = (entries + ENTRIES - 1) // ENTRIES

@@ -4,6 +4,10 @@ With |d| = 2^e · m and 1 ≤ m < 2, |d|^q is 2^(q·e) · m^q. The first factor 
 2^(q·b) with e = 16·a + b. The second is a polynomial of m, another one for each 16th part of [1, 2), in float64 for
 each 32nd. So each lookup is by a few bits of d, and in float32 each table fits in one vector register of 16 numbers.
 
+Most numbers are ordinary: 2^-31 ≤ |d| < 2, as kernels scale what layers are given. Where float32 has vector registers
+that can be looked up in, `simd_powers.py` finds the powers of these by one lookup of 2^(q·e) and a polynomial for all
+m. That takes three quarters of the time, and float64 and other machines have no use for it.
+
 The error is at most `Format.error` relative to |d|^q. d = 0 gives exactly 0, and what is smaller than
 `Format.smallest` counts as 0. From `Format.largest` on, for infinity and for NaN, the result is not finite: callers
 look for that and compute such sums in another way.
@@ -19,7 +23,7 @@ from typing import Any
 import numpy as np
 from numba import extending
 from numba.core import types
-from numpy.polynomial import chebyshev
+from numpy.polynomial import chebyshev, polynomial
 
 from minadder.autograd import Array
 from minadder.jit import kernel
@@ -29,6 +33,18 @@ LOW = 16
 
 NODES = 64
 """Points in a segment at which its polynomial is fitted."""
+
+ORDINARY = 32
+"""How many exponents ordinary numbers have: as many entries as a lookup in two registers of float32 has."""
+
+FIRST_ORDINARY = -31
+"""The least of these exponents. With the bias it is a multiple of their count: the highest bits tell the ordinary."""
+
+TINY = 1e-12
+"""Leading coefficients are at least that large, as the others are divided by them: nearer to 0 at q = 0, 1, 2 alone."""
+
+LARGE_DEGREE, SMALL_DEGREE = 5, 6
+"""Degree of the polynomial of ordinary numbers where q ≥ 1 and where q < 1: it leaves out at most 4.2e-7, 2.1e-7."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +71,11 @@ class Format:
         return (1 << self.exponent_bits) // LOW
 
     @property
+    def ordinary(self) -> int:
+        """Where in the table that begins which ordinary numbers take."""
+        return LOW + self.high + (1 << self.segment_bits) * (self.degree + 1)
+
+    @property
     def smallest(self) -> float:
         """Smaller numbers count as 0."""
         return 2.0 ** (LOW - self.bias)
@@ -75,8 +96,8 @@ FORMATS: dict[Any, Format] = {
 def tables(exponent: float, dtype: Any, factor: float = 1.0) -> Array:
     """Return what factor · |d|^exponent takes from memory, in one row.
 
-    It holds 2^(q·(b − 8)) for b < 16; for each high exponent a factor · 2^(q·(16·a + 8 − bias)); and the polynomials'
-    coefficients, the constant ones of all segments first.
+    It holds 2^(q·(b − 8)) for b < 16; for each high exponent a factor · 2^(q·(16·a + 8 − bias)); the polynomials'
+    coefficients, the constant ones of all segments first; and in float32 what `ordinary_table` returns.
 
     Parameters
     ----------
@@ -102,8 +123,26 @@ def tables(exponent: float, dtype: Any, factor: float = 1.0) -> Array:
     high[0], high[-1] = 0, np.inf
     segments = 1 << layout.segment_bits
     coefficients = [segment_polynomial(exponent, layout.degree, segments, segment) for segment in range(segments)]
+    ordinary = ordinary_table(exponent, factor) if layout.mantissa_bits == 23 else np.zeros(0)
     with np.errstate(over="ignore"):
-        return np.concatenate([low, high, np.ravel(coefficients, order="F")]).astype(dtype)
+        return np.concatenate([low, high, np.ravel(coefficients, order="F"), ordinary]).astype(dtype)
+
+
+def ordinary_table(exponent: float, factor: float) -> Array:
+    """Return what factor · |d|^exponent of ordinary numbers takes from memory, in one row.
+
+    That is, for each exponent e from the first on factor · 2^(q·e) · c, where c is the leading coefficient of the
+    polynomial; and the other coefficients divided by c, the constant one first. So the highest power of m needs no
+    multiplication by its coefficient.
+    """
+    degree = LARGE_DEGREE if exponent >= 1 else SMALL_DEGREE
+    around_middle: Any = polynomial.Polynomial(segment_polynomial(exponent, degree, 1, 0))
+    coefficients = np.zeros(degree + 1)
+    around_zero = around_middle(polynomial.Polynomial([-1.5, 1])).coef
+    coefficients[: len(around_zero)] = around_zero
+    leading = coefficients[-1] if abs(coefficients[-1]) > TINY else TINY
+    scales = leading * factor * 2.0 ** (exponent * (FIRST_ORDINARY + np.arange(ORDINARY)))
+    return np.concatenate([scales, coefficients[:-1] / leading])
 
 
 def segment_polynomial(exponent: float, degree: int, segments: int, segment: int) -> Array:

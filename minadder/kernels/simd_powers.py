@@ -1,6 +1,8 @@
-"""|d|^q in vector registers, from the tables of `powers.py`, and the sums of ℓp adder layers that are made of it.
+"""|d|^q of ordinary d in vector registers, and the sums of ℓp adder layers that are made of it.
 
-For float32 on machines where registers can be looked up in by registers (AVX-512).
+For float32 on machines where registers can be looked up in by registers (AVX-512). What is ordinary, and the tables:
+`powers.py`. Beside their sums kernels keep notes on whether all differences were ordinary; where one was not, they
+compute the sums again in another way, which takes 20 times as long.
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ import numpy as np
 from llvmlite import binding, ir
 from numba.core import types
 
-from minadder.kernels.powers import FORMATS, LOW
+from minadder.kernels.powers import FIRST_ORDINARY, FORMATS, LARGE_DEGREE, ORDINARY, SMALL_DEGREE
 from minadder.kernels.simd import (
     VECTOR_BITS,
+    Registers,
     Value,
     address,
     call,
-    difference,
     intrinsic,
     multiply_add,
     number,
@@ -28,7 +30,7 @@ from minadder.kernels.simd import (
 )
 
 PERMUTES = VECTOR_BITS == 512 and bool(binding.get_host_cpu_features().get("avx512f"))
-"""Whether one instruction looks up 16 float32 in a table of 16: what this file is for."""
+"""Whether one instruction looks up 16 float32 in a table of 32: what this file is for."""
 
 
 def integers(vector: ir.VectorType) -> ir.VectorType:
@@ -41,44 +43,62 @@ def everywhere(vector: ir.VectorType, value: float) -> ir.Constant:
     return ir.Constant(vector, [value] * vector.count)
 
 
-def power_factors(builder: ir.IRBuilder, d: Value, table: Value) -> tuple[Value, Value]:
-    """Return two factors of |d|^q: 2^(q·e), and m^q."""
+def ordinary_factors(builder: ir.IRBuilder, d: Value, table: Value, degree: int) -> tuple[Value, Value]:
+    """Return two factors of |d|^q for ordinary d: 2^(q·e) times a constant, and m^q divided by it."""
     vector, layout = d.type, FORMATS[np.dtype(np.float32)]
     whole = integers(vector)
     bits, mantissa = builder.bitcast(d, whole), layout.mantissa_bits
-    rest_bits = mantissa - layout.segment_bits
-
-    def look_up(first: int, behind: int) -> Value:
-        """Return entries first to first + 15 of the table, by four of the bits."""
-        entries = read(builder, table, number(first), vector)
-        index = builder.lshr(bits, everywhere(whole, behind))
-        return call(builder, "llvm.x86.avx512.permvar.sf.512", vector, entries, index)
-
-    scale = builder.fmul(look_up(0, mantissa), look_up(LOW, mantissa + 4))
-    rest = builder.or_(
-        builder.and_(bits, everywhere(whole, (1 << rest_bits) - 1)), everywhere(whole, layout.bias << mantissa)
+    low, high = (read(builder, table, number(layout.ordinary + half), vector) for half in (0, ORDINARY // 2))
+    exponent = builder.lshr(bits, everywhere(whole, mantissa))  # the lookup takes its 5 lowest bits
+    scale = call(builder, "llvm.x86.avx512.vpermi2var.ps.512", vector, low, exponent, high)
+    m = builder.bitcast(
+        builder.or_(
+            builder.and_(bits, everywhere(whole, (1 << mantissa) - 1)), everywhere(whole, layout.bias << mantissa)
+        ),
+        vector,
     )
-    distance = builder.fsub(builder.bitcast(rest, vector), everywhere(vector, 1 + 0.5 / 16))
-    coefficients = [look_up(LOW + layout.high + 16 * n, rest_bits) for n in range(layout.degree + 1)]
-    total = coefficients.pop()
-    while coefficients:
-        total = multiply_add(builder, total, distance, coefficients.pop())
-    return scale, total
+    first = layout.ordinary + ORDINARY
+    scalars = [builder.load(builder.gep(table, [number(first + n)])) for n in range(degree)]
+    return scale, monic_polynomial(builder, m, [splat(builder, scalar, vector) for scalar in scalars])
 
 
-def signed(builder: ir.IRBuilder, size: Value, d: Value) -> Value:
-    """Return a number that is not negative with the sign of d."""
+def monic_polynomial(builder: ir.IRBuilder, m: Value, coefficients: list[Value]) -> Value:
+    """Return m^n + Σ c_i·m^i for n = 5 or 6 coefficients, lowest first.
+
+    By Estrin's scheme, which is 1.15 times as fast here as Horner's: fewer steps wait for each other.
+    """
+    constant, linear, square, cubic, *rest = coefficients
+    m_squared = builder.fmul(m, m)
+    highest = builder.fadd(m, rest.pop())
+    if rest:
+        highest = multiply_add(builder, highest, m, rest.pop())
+    middle = multiply_add(builder, m, cubic, square)
+    lowest = multiply_add(builder, m, linear, constant)
+    return multiply_add(builder, multiply_add(builder, highest, m_squared, middle), m_squared, lowest)
+
+
+def note(builder: ir.IRBuilder, notes: Value, d: Value) -> Value:
+    """Return the notes with a bit among the highest of the exponent for each that d has not as ordinary numbers do."""
+    whole, layout = integers(d.type), FORMATS[np.dtype(np.float32)]
+    first = (layout.bias + FIRST_ORDINARY) << layout.mantissa_bits
+    unlike = builder.xor(builder.bitcast(d, whole), everywhere(whole, first))
+    return builder.bitcast(builder.or_(builder.bitcast(notes, whole), unlike), d.type)
+
+
+def signed(builder: ir.IRBuilder, value: Value, d: Value) -> Value:
+    """Return a value times the sign of d."""
     whole = integers(d.type)
     sign = builder.and_(builder.bitcast(d, whole), everywhere(whole, 1 << (whole.element.width - 1)))
-    return builder.bitcast(builder.or_(builder.bitcast(size, whole), sign), d.type)
+    return builder.bitcast(builder.xor(builder.bitcast(value, whole), sign), d.type)
 
 
 @intrinsic
 def subtract_powers(typing: Any, sums: Any, xs: Any, w: Any, index: Any, pitch: Any, table: Any) -> Any:
-    """Return sums with |xs[v] − w[index + f·pitch]|^q taken from sums[f, v]."""
+    """Return sums with |xs[v] − w[index + f·pitch]|^q taken from sums[f, v]. The last of the sums are notes."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        old, values = unpack(builder, arguments[0]), unpack(builder, arguments[1])
+        *old, notes = unpack(builder, arguments[0])
+        values = unpack(builder, arguments[1])
         pointer = address(context, builder, w, arguments[2], arguments[3])
         tables = address(context, builder, table, arguments[5], number(0))
         new = []
@@ -86,58 +106,90 @@ def subtract_powers(typing: Any, sums: Any, xs: Any, w: Any, index: Any, pitch: 
             row, column = divmod(place, xs.count)
             offset = builder.mul(arguments[4], number(row))
             scalar = splat(builder, builder.load(builder.gep(pointer, [offset])), xs.vector)
-            scale, factor = power_factors(builder, builder.fsub(values[column], scalar), tables)
+            d = builder.fsub(values[column], scalar)
+            notes = note(builder, notes, d)
+            scale, factor = ordinary_factors(builder, d, tables, LARGE_DEGREE)
             new.append(multiply_add(builder, builder.fneg(scale), factor, total))
-        return pack(builder, new)
+        return pack(builder, [*new, notes])
 
     return sums(sums, xs, w, types.intp, types.intp, table), emit
 
 
 @intrinsic
-def add_input_powers(
-    typing: Any, sums: Any, xs: Any, gs: Any, w: Any, index: Any, pitch: Any, one: Any, table: Any
-) -> Any:
-    """Return sums with gs[v] · sgn(d)·|d|^q added to sums[r, v], where d = w[index + r·pitch] − xs[r, v]."""
+def add_input_powers(typing: Any, sums: Any, xs: Any, gs: Any, w: Any, index: Any, table: Any) -> Any:
+    """Return sums with gs[v] · sgn(d)·|d|^q added to sums[v], where d = w[index] − xs[v]. The last sums are notes."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        old, values, grads = (unpack(builder, argument) for argument in arguments[:3])
-        pointer = address(context, builder, w, arguments[3], arguments[4])
-        tables = address(context, builder, table, arguments[7], number(0))
-        unit = splat(builder, arguments[6], xs.vector)
+        *old, notes = unpack(builder, arguments[0])
+        values, grads = unpack(builder, arguments[1]), unpack(builder, arguments[2])
+        scalar = builder.load(address(context, builder, w, arguments[3], arguments[4]))
+        tables = address(context, builder, table, arguments[5], number(0))
         new = []
-        for place, total in enumerate(old):
-            row, column = divmod(place, gs.count)
-            offset = builder.mul(arguments[5], number(row))
-            scalar = splat(builder, builder.load(builder.gep(pointer, [offset])), xs.vector)
-            d = multiply_add(builder, values[place], builder.fneg(unit), scalar)
-            scale, factor = power_factors(builder, d, tables)
-            grad = builder.fmul(grads[column], signed(builder, scale, d))
-            new.append(multiply_add(builder, grad, factor, total))
-        return pack(builder, new)
+        for total, value, grad in zip(old, values, grads, strict=True):
+            d = builder.fsub(splat(builder, scalar, xs.vector), value)
+            notes = note(builder, notes, d)
+            scale, factor = ordinary_factors(builder, d, tables, SMALL_DEGREE)
+            new.append(multiply_add(builder, builder.fmul(grad, signed(builder, scale, d)), factor, total))
+        return pack(builder, [*new, notes])
 
-    return sums(sums, xs, gs, w, types.intp, types.intp, one, table), emit
+    return sums(sums, xs, gs, w, types.intp, table), emit
 
 
 @intrinsic
-def add_weight_powers(typing: Any, sums: Any, gs: Any, xs: Any, w: Any, index: Any, one: Any, table: Any) -> Any:
-    """Return sums with gs[f] · sgn(d)·|d|^q added to sums[f, k], where d = xs[k] − w[…].
+def add_weight_powers(typing: Any, sums: Any, gs: Any, xs: Any, w: Any, index: Any, table: Any) -> Any:
+    """Return sums with gs[f] · sgn(d)·|d|^q added to sums[f, k], where d = xs[k] − w[…]. The last sums are notes.
 
     w holds, from the index on, a number for each sum.
     """
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        old, grads, values = (unpack(builder, argument) for argument in arguments[:3])
+        *old, notes = unpack(builder, arguments[0])
+        grads, values = unpack(builder, arguments[1]), unpack(builder, arguments[2])
         pointer = address(context, builder, w, arguments[3], arguments[4])
-        tables = address(context, builder, table, arguments[6], number(0))
-        unit = splat(builder, arguments[5], xs.vector)
+        tables = address(context, builder, table, arguments[5], number(0))
         new = []
         for place, total in enumerate(old):
             row, column = divmod(place, xs.count)
             scalar = splat(builder, builder.load(builder.gep(pointer, [number(place)])), xs.vector)
-            d = difference(builder, values[column], scalar, unit)
-            scale, factor = power_factors(builder, d, tables)
-            grad = builder.fmul(grads[row], signed(builder, scale, d))
-            new.append(multiply_add(builder, grad, factor, total))
-        return pack(builder, new)
+            d = builder.fsub(values[column], scalar)
+            notes = note(builder, notes, d)
+            scale, factor = ordinary_factors(builder, d, tables, SMALL_DEGREE)
+            new.append(multiply_add(builder, builder.fmul(grads[row], signed(builder, scale, d)), factor, total))
+        return pack(builder, [*new, notes])
 
-    return sums(sums, gs, xs, w, types.intp, one, table), emit
+    return sums(sums, gs, xs, w, types.intp, table), emit
+
+
+@intrinsic
+def with_notes(typing: Any, sums: Any) -> Any:
+    """Return sums with a vector behind them for notes on the differences."""
+    noted = Registers(sums.dtype, sums.count + 1)
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        return pack(builder, [*unpack(builder, arguments[0]), ir.Constant(noted.vector, None)])
+
+    return noted(sums), emit
+
+
+@intrinsic
+def without_notes(typing: Any, noted: Any) -> Any:
+    """Return the sums alone."""
+    sums = Registers(noted.dtype, noted.count - 1)
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        return pack(builder, unpack(builder, arguments[0])[:-1])
+
+    return sums(noted), emit
+
+
+@intrinsic
+def extraordinary(typing: Any, noted: Any) -> Any:
+    """Return whether the notes tell of a difference that was not ordinary, for which the sums are wrong."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        *_, notes = unpack(builder, arguments[0])
+        whole, bit = integers(notes.type), ORDINARY << FORMATS[np.dtype(np.float32)].mantissa_bits
+        bits = call(builder, f"llvm.vector.reduce.or.v{whole.count}i32", whole.element, builder.bitcast(notes, whole))
+        return builder.icmp_unsigned("!=", builder.and_(bits, ir.Constant(whole.element, 2**31 - bit)), bits.type(0))
+
+    return types.boolean(noted), emit

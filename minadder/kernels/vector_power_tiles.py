@@ -1,14 +1,24 @@
 """The sums of ℓp adder layers in vector registers. `plain_power_tiles.py` says what each computes.
 
-The tables of the powers take 8 registers, so that fewer sums are held at once than in `vector_tiles.py`.
+Registers have the powers of ordinary differences only (`simd_powers.py`). Sums that met another one are thrown away,
+and the plain loops compute them. The tables take 7 registers, so that fewer sums are held at once than in
+`vector_tiles.py`.
 """
 
 from __future__ import annotations
 
 from minadder.autograd import Array
 from minadder.jit import kernel
+from minadder.kernels import plain_power_tiles
 from minadder.kernels.simd import VECTORS, add_at, add_lane_sums, keep, load, load_at, store, zeros
-from minadder.kernels.simd_powers import add_input_powers, add_weight_powers, subtract_powers
+from minadder.kernels.simd_powers import (
+    add_input_powers,
+    add_weight_powers,
+    extraordinary,
+    subtract_powers,
+    with_notes,
+    without_notes,
+)
 from minadder.kernels.vector_tiles import BLOCK, ENTRIES
 
 TWO_FILTERS = 2 * VECTORS
@@ -28,7 +38,6 @@ def forward_power_tile(
     table: Array,
     out: Array,
     pitch: int,
-    one: float,
 ) -> None:
     """Subtract Σ_k |u − w|^q from out. `first` is the block's first entry in w; at 0, out holds nothing yet.
 
@@ -37,10 +46,26 @@ def forward_power_tile(
     for p in range(0, places, group):
         for t in range(0, filters, 2):
             at = t * length + first
-            sums = zeros(u, TWO_FILTERS) if first == 0 else load(out, t * pitch + p, pitch, 2, VECTORS)
+            sums = with_notes(zeros(u, TWO_FILTERS) if first == 0 else load(out, t * pitch + p, pitch, 2, VECTORS))
             for k in range(entries):
                 sums = subtract_powers(sums, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + k, length, table)
-            store(sums, out, t * pitch + p, pitch, VECTORS)
+            if extraordinary(sums):
+                plain_power_tiles.forward_power_tile(
+                    u[p:],
+                    offsets,
+                    entries,
+                    w[t * length :],
+                    first,
+                    length,
+                    2,
+                    group,
+                    group,
+                    table,
+                    out[t * pitch + p :],
+                    pitch,
+                )
+            else:
+                store(without_notes(sums), out, t * pitch + p, pitch, VECTORS)
 
 
 @kernel
@@ -58,19 +83,36 @@ def input_power_tile(
     table: Array,
     du: Array,
     pitch: int,
-    one: float,
 ) -> None:
     """Add Σ_t g · sgn(w − u)·|w − u|^q to du, for each entry and place."""
     for p in range(0, places, group):
         for k in range(entries):
             xs = load_at(u, offsets, k, p, 1, VECTORS)
-            sums = zeros(u, VECTORS)
+            noted = with_notes(zeros(u, VECTORS))
             for t in range(filters):
                 gs = load(g, t * pitch + p, 0, 1, VECTORS)
-                sums = add_input_powers(sums, xs, gs, w, t * length + first + k, 1, one, table)
-            if p + group > places:
-                sums = keep(sums, VECTORS, places - p)
-            add_at(sums, du, offsets, k, p, VECTORS)
+                noted = add_input_powers(noted, xs, gs, w, t * length + first + k, table)
+            if extraordinary(noted):
+                plain_power_tiles.input_power_tile(
+                    u[p:],
+                    offsets[k:],
+                    1,
+                    w,
+                    first + k,
+                    length,
+                    g[p:],
+                    filters,
+                    min(group, places - p),
+                    group,
+                    table,
+                    du[p:],
+                    pitch,
+                )
+            else:
+                sums = without_notes(noted)
+                if p + group > places:
+                    sums = keep(sums, VECTORS, places - p)
+                add_at(sums, du, offsets, k, p, VECTORS)
 
 
 @kernel
@@ -86,7 +128,6 @@ def weight_power_tile(
     table: Array,
     dw: Array,
     pitch: int,
-    one: float,
 ) -> None:
     """Add Σ_p g · sgn(u − w)·|u − w|^q to dw, which holds blocks of 4 filters × `ENTRIES` entries, as w does."""
     rest = places % vector
@@ -95,9 +136,14 @@ def weight_power_tile(
             block = (t // 4 * ((entries + ENTRIES - 1) // ENTRIES) + k // ENTRIES) * BLOCK
             last_g = keep(load(g, t * pitch + places - rest, pitch, 4, 1), 1, rest)
             last_x = keep(load_at(u, offsets, k, places - rest, ENTRIES, 1), 1, rest)
-            sums = add_weight_powers(zeros(u, BLOCK), last_g, last_x, w, block, one, table)
+            noted = add_weight_powers(with_notes(zeros(u, BLOCK)), last_g, last_x, w, block, table)
             for p in range(0, places - rest, vector):
                 gs = load(g, t * pitch + p, pitch, 4, 1)
                 xs = load_at(u, offsets, k, p, ENTRIES, 1)
-                sums = add_weight_powers(sums, gs, xs, w, block, one, table)
-            add_lane_sums(sums, dw, block)
+                noted = add_weight_powers(noted, gs, xs, w, block, table)
+            if extraordinary(noted):
+                plain_power_tiles.weight_power_tile(
+                    u, offsets[k:], ENTRIES, w[block:], g[t * pitch :], 4, places, vector, table, dw[block:], pitch
+                )
+            else:
+                add_lane_sums(without_notes(noted), dw, block)

@@ -94,10 +94,10 @@ def run(one_task: Any, all_tasks: Any, tasks: int, elements: int, *arguments: An
         all_tasks(tasks, *arguments)
 
 
-def as_rows(w: Array) -> Array:
-    """Return filters (T, C, kh, kw) one after the other in one row, with zeros to make an even number."""
+def as_rows(w: Array, fill: float = 0) -> Array:
+    """Return filters (T, C, kh, kw) one after the other in one row, with one of `fill` to make an even number."""
     flat = np.ascontiguousarray(w).reshape(-1)
-    return flat if w.shape[0] % 2 == 0 else np.concatenate((flat, np.zeros(w[0].size, w.dtype)))
+    return flat if w.shape[0] % 2 == 0 else np.append(flat, np.full(w[0].size, fill, w.dtype))
 
 
 def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, distance: bool) -> Array:

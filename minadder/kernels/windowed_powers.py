@@ -10,6 +10,7 @@ import numpy as np
 
 from minadder.autograd import Array
 from minadder.jit import kernel
+from minadder.kernels import powers
 from minadder.kernels.geometry import Pair
 from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import forward_power_tile, input_power_tile, weight_power_tile
@@ -19,6 +20,20 @@ from minadder.kernels.windowed_weight_grad import PARTIAL_ELEMENTS, blocks_shape
 
 POWER_COST = 4
 """A power costs about as much as so many distances: for when threads are worth to be woken."""
+
+SCALE = 2.0**-7
+"""What inputs and filters are multiplied by, so that |x − w| < 256 are ordinary (`powers.py`)."""
+
+UNLIKELY = 0.7310586
+"""What filters are filled up with: differences from it are hardly ever 0, which takes longer (`simd_powers.py`)."""
+
+
+@kernel
+def scale_down(u: Array) -> None:
+    """Multiply u by `SCALE`."""
+    factor = u.dtype.type(SCALE)
+    for i in range(u.size):
+        u[i] *= factor
 
 
 @kernel
@@ -35,7 +50,6 @@ def forward_task(
     phases: Array,
     geometry: Array,
     y: Array,
-    one: float,
 ) -> None:
     """Write a band of rows of some images, for `part` filters of a group, to y (N, T, H', W')."""
     geo = geometry[0]
@@ -45,11 +59,13 @@ def forward_task(
     image, row = task // parts // bands(geometry) * geo.images, task // parts % bands(geometry) * geo.rows
     images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
     u = aligned(geo.elements, x)
+    u[:] = 0
     out = aligned((count + 1) // 2 * 2 * geo.pitch, x)
     window, places = geo.kernel_height * geo.kernel_width, rows * geo.images * geo.out_width
     for c in range(0, geo.channels, geo.block):
         channels = min(geo.block, geo.channels - c)
         unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
+        scale_down(u)
         forward_power_tile(
             u,
             offsets,
@@ -63,7 +79,6 @@ def forward_task(
             table,
             out,
             geo.pitch,
-            one,
         )
     scatter_outputs(out, geo.pitch, image, images, first_filter + begin, count, row, rows, geometry, y)
 
@@ -85,7 +100,6 @@ def input_grad_task(
     phases: Array,
     geometry: Array,
     x_grad: Array,
-    one: float,
 ) -> None:
     """Write x_grad, for some images and the channels of one group. Windows overlap: a task takes whole images."""
     geo = geometry[0]
@@ -93,6 +107,7 @@ def input_grad_task(
     images = min(geo.images, x_grad.shape[0] - image)
     x_grad[image : image + images, first_channel : first_channel + geo.channels] = 0
     u, du = aligned(geo.elements, grad), aligned(geo.elements, grad)
+    u[:] = 0
     g = aligned(filters * geo.pitch, grad)
     window = geo.kernel_height * geo.kernel_width
     for row in range(0, geo.out_height, geo.rows):
@@ -102,6 +117,7 @@ def input_grad_task(
         for c in range(0, geo.channels, geo.block):
             channels = min(geo.block, geo.channels - c)
             unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
+            scale_down(u)
             du[:] = 0
             input_power_tile(
                 u,
@@ -117,7 +133,6 @@ def input_grad_task(
                 table,
                 du,
                 geo.pitch,
-                one,
             )
             fold(du, image, images, first_channel + c, channels, row, rows, phases, geometry, x_grad)
 
@@ -140,7 +155,6 @@ def weight_grad_task(
     phases: Array,
     geometry: Array,
     partial: Array,
-    one: float,
 ) -> None:
     """Add to partial (parts, channel blocks, ·) what a part of all bands gives one block of channels."""
     geo = geometry[0]
@@ -160,6 +174,7 @@ def weight_grad_task(
             u[:] = 0
             g[:] = 0
         unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
+        scale_down(u)
         gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.pitch)
         weight_power_tile(
             u,
@@ -173,16 +188,21 @@ def weight_grad_task(
             table,
             dw,
             geo.pitch,
-            one,
         )
 
 
 weight_grad_tasks = on_threads(weight_grad_task)
 
 
-def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, table: Array) -> Array:
-    """Return −Σ |X − F|^q over each window."""
+def scaled(w: Array, exponent: float, factor: float) -> tuple[Array, Array]:
+    """Return filters times `SCALE`, and the table of factor · |d|^exponent for d that has been scaled so."""
+    return w * w.dtype.type(SCALE), powers.tables(exponent, w.dtype, factor * SCALE**-exponent)
+
+
+def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, exponent: float) -> Array:
+    """Return −Σ |X − F|^q over each window, 1 < q < 2."""
     x = np.ascontiguousarray(x)
+    w, table = scaled(w, exponent, 1.0)
     plan = laid_out(x, w, stride, padding, dilation)
     y = np.empty((x.shape[0], w.shape[0], *plan.output), x.dtype)
     filters = w.shape[0] // groups
@@ -195,7 +215,7 @@ def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, gro
             POWER_COST * y.size * w[0].size // groups,
             x,
             first // filters * w.shape[1],
-            as_rows(w[first : first + filters]),
+            as_rows(w[first : first + filters], UNLIKELY),
             table,
             first,
             filters,
@@ -204,16 +224,24 @@ def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, gro
             plan.phases,
             plan.geometry,
             y,
-            x.dtype.type(1),
         )
     return y
 
 
 def input_grad(
-    grad: Array, x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, table: Array
+    grad: Array,
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    exponent: float,
+    factor: float,
 ) -> Array:
-    """Return Σ G · sgn(F − X)·|F − X|^q over the windows that see each entry of X."""
+    """Return Σ G · factor·sgn(F − X)·|F − X|^q over the windows that see each entry of X, 0 < q < 1."""
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
+    w, table = scaled(w, exponent, factor)
     plan = laid_out(x, w, stride, padding, dilation)
     x_grad = np.empty(x.shape, x.dtype)
     filters = w.shape[0] // groups
@@ -234,16 +262,24 @@ def input_grad(
             plan.phases,
             plan.geometry,
             x_grad,
-            x.dtype.type(1),
         )
     return x_grad
 
 
 def weight_grad(
-    grad: Array, x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, table: Array
+    grad: Array,
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    exponent: float,
+    factor: float,
 ) -> Array:
-    """Return Σ G · sgn(X − F)·|X − F|^q over all windows, in the shape of w."""
+    """Return Σ G · factor·sgn(X − F)·|X − F|^q over all windows, in the shape of w, 0 < q < 1."""
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
+    w, table = scaled(w, exponent, factor)
     plan = laid_out(x, w, stride, padding, dilation)
     w_grad = np.empty(w.shape, x.dtype)
     filters = w.shape[0] // groups
@@ -262,13 +298,12 @@ def weight_grad(
             filters,
             x,
             first // filters * w.shape[1],
-            by_blocks(own, plan.block),
+            by_blocks(own, plan.block, UNLIKELY),
             table,
             plan.offsets,
             plan.phases,
             plan.geometry,
             partial,
-            x.dtype.type(1),
         )
         w_grad[first : first + filters] = from_blocks(partial.sum(axis=0), own.shape, plan.block)
     return w_grad

@@ -100,15 +100,18 @@ def blocks_shape(w_shape: tuple[int, ...], block: int) -> tuple[int, int]:
     return -(-channels // block), -(-filters // 4) * 4 * -(-block * window[0] * window[1] // ENTRIES) * ENTRIES
 
 
-def by_blocks(w: Array, block: int) -> Array:
-    """Return filters (T, C, kh, kw) as (channel blocks, blocks of 4 filters × `ENTRIES` entries in one row)."""
+def by_blocks(w: Array, block: int, fill: float = 0) -> Array:
+    """Return filters (T, C, kh, kw) as (channel blocks, blocks of 4 filters × `ENTRIES` entries in one row).
+
+    What is missing of whole blocks is `fill`.
+    """
     filters, channels, *window = w.shape
     count, size = blocks_shape(w.shape, block)
     entries = block * window[0] * window[1]
-    full = np.zeros((filters, count * block, *window), w.dtype)
+    full = np.full((filters, count * block, *window), fill, w.dtype)
     full[:, :channels] = w
     rows = -(-filters // 4) * 4
-    padded = np.zeros((rows, count, size // rows), w.dtype)
+    padded = np.full((rows, count, size // rows), fill, w.dtype)
     padded[:filters, :, :entries] = full.reshape(filters, count, entries)
     tiles = padded.reshape(rows // 4, 4, count, -1, ENTRIES).transpose(2, 0, 3, 1, 4)
     return np.ascontiguousarray(tiles).reshape(count, size)
