@@ -5,8 +5,7 @@ With |d| = 2^e · m and 1 ≤ m < 2, |d|^q is 2^(q·e) · m^q. The first factor 
 each 32nd. So each lookup is by a few bits of d, and in float32 each table fits in one vector register of 16 numbers.
 
 Most numbers are ordinary: 2^-31 ≤ |d| < 2, as kernels scale what layers are given. Where float32 has vector registers
-that can be looked up in, `simd_powers.py` finds the powers of these by one lookup of 2^(q·e) and a polynomial for all
-m. That takes three quarters of the time, and float64 and other machines have no use for it.
+that can be looked up in, `simd_powers.py` finds the powers of these by a lookup of 2^(q·e) and a polynomial for all m.
 
 The error is at most `Format.error` relative to |d|^q. d = 0 gives exactly 0, and what is smaller than
 `Format.smallest` counts as 0. From `Format.largest` on, for infinity and for NaN, the result is not finite: callers
@@ -35,7 +34,10 @@ NODES = 64
 """Points in a segment at which its polynomial is fitted."""
 
 ORDINARY = 32
-"""How many exponents ordinary numbers have: as many entries as a lookup in two registers of float32 has."""
+"""How many exponents ordinary numbers have: as many entries as a lookup in two registers of 512 bits has."""
+
+STEPS = 8
+"""Entries of a lookup in a register of 256 bits."""
 
 FIRST_ORDINARY = -31
 """The least of these exponents. With the bias it is a multiple of their count: the highest bits tell the ordinary."""
@@ -132,8 +134,9 @@ def ordinary_table(exponent: float, factor: float) -> Array:
     """Return what factor · |d|^exponent of ordinary numbers takes from memory, in one row.
 
     That is, for each exponent e from the first on factor · 2^(q·e) · c, where c is the leading coefficient of the
-    polynomial; and the other coefficients divided by c, the constant one first. So the highest power of m needs no
-    multiplication by its coefficient.
+    polynomial; the same for two lookups of three bits, 2^(q·b) for b < 8, and twice those of each eighth exponent; and
+    the other coefficients divided by c, the constant one first. So the highest power of m needs no multiplication by
+    its coefficient.
     """
     degree = LARGE_DEGREE if exponent >= 1 else SMALL_DEGREE
     around_middle: Any = polynomial.Polynomial(segment_polynomial(exponent, degree, 1, 0))
@@ -142,7 +145,8 @@ def ordinary_table(exponent: float, factor: float) -> Array:
     coefficients[: len(around_zero)] = around_zero
     leading = coefficients[-1] if abs(coefficients[-1]) > TINY else TINY
     scales = leading * factor * 2.0 ** (exponent * (FIRST_ORDINARY + np.arange(ORDINARY)))
-    return np.concatenate([scales, coefficients[:-1] / leading])
+    steps, starts = 2.0 ** (exponent * np.arange(STEPS)), np.tile(scales[::STEPS], 2)
+    return np.concatenate([scales, steps, starts, coefficients[:-1] / leading])
 
 
 def segment_polynomial(exponent: float, degree: int, segments: int, segment: int) -> Array:

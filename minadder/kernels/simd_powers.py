@@ -1,8 +1,8 @@
 """|d|^q of ordinary d in vector registers, and the sums of ℓp adder layers that are made of it.
 
-For float32 on machines where registers can be looked up in by registers (AVX-512). What is ordinary, and the tables:
-`powers.py`. Beside their sums kernels keep notes on whether all differences were ordinary; where one was not, they
-compute the sums again in another way, which takes 20 times as long.
+For float32 on machines where registers can be looked up in by registers (AVX-512, AVX2). What is ordinary, and the
+tables: `powers.py`. Beside their sums kernels keep notes on whether all differences were ordinary; where one was not,
+they compute the sums again in another way, which takes 20 times as long.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from llvmlite import binding, ir
 from numba.core import types
 
-from minadder.kernels.powers import FIRST_ORDINARY, FORMATS, LARGE_DEGREE, ORDINARY, SMALL_DEGREE
+from minadder.kernels.powers import FIRST_ORDINARY, FORMATS, LARGE_DEGREE, ORDINARY, SMALL_DEGREE, STEPS
 from minadder.kernels.simd import (
     VECTOR_BITS,
     Registers,
@@ -29,8 +29,8 @@ from minadder.kernels.simd import (
     unpack,
 )
 
-PERMUTES = VECTOR_BITS == 512 and bool(binding.get_host_cpu_features().get("avx512f"))
-"""Whether one instruction looks up 16 float32 in a table of 32: what this file is for."""
+PERMUTES = bool(binding.get_host_cpu_features().get({512: "avx512f", 256: "avx2"}.get(VECTOR_BITS, "none")))
+"""Whether one instruction looks up a register of float32 in registers: what this file is for."""
 
 
 def integers(vector: ir.VectorType) -> ir.VectorType:
@@ -48,18 +48,28 @@ def ordinary_factors(builder: ir.IRBuilder, d: Value, table: Value, degree: int)
     vector, layout = d.type, FORMATS[np.dtype(np.float32)]
     whole = integers(vector)
     bits, mantissa = builder.bitcast(d, whole), layout.mantissa_bits
-    low, high = (read(builder, table, number(layout.ordinary + half), vector) for half in (0, ORDINARY // 2))
-    exponent = builder.lshr(bits, everywhere(whole, mantissa))  # the lookup takes its 5 lowest bits
-    scale = call(builder, "llvm.x86.avx512.vpermi2var.ps.512", vector, low, exponent, high)
+    scale = look_up(builder, builder.lshr(bits, everywhere(whole, mantissa)), table, vector)
     m = builder.bitcast(
         builder.or_(
             builder.and_(bits, everywhere(whole, (1 << mantissa) - 1)), everywhere(whole, layout.bias << mantissa)
         ),
         vector,
     )
-    first = layout.ordinary + ORDINARY
+    first = layout.ordinary + ORDINARY + 2 * STEPS
     scalars = [builder.load(builder.gep(table, [number(first + n)])) for n in range(degree)]
     return scale, monic_polynomial(builder, m, [splat(builder, scalar, vector) for scalar in scalars])
+
+
+def look_up(builder: ir.IRBuilder, exponent: Value, table: Value, vector: ir.VectorType) -> Value:
+    """Return what the table says of exponents by their 5 lowest bits: in one lookup where registers are so wide."""
+    first = FORMATS[np.dtype(np.float32)].ordinary
+    if vector.count == ORDINARY // 2:
+        low, high = (read(builder, table, number(first + half), vector) for half in (0, vector.count))
+        return call(builder, "llvm.x86.avx512.vpermi2var.ps.512", vector, low, exponent, high)
+    steps, starts = (read(builder, table, number(first + ORDINARY + n), vector) for n in (0, STEPS))
+    step = call(builder, "llvm.x86.avx2.permps", vector, steps, exponent)
+    start = call(builder, "llvm.x86.avx2.permps", vector, starts, builder.lshr(exponent, everywhere(exponent.type, 3)))
+    return builder.fmul(step, start)
 
 
 def monic_polynomial(builder: ir.IRBuilder, m: Value, coefficients: list[Value]) -> Value:
