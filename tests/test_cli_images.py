@@ -89,6 +89,27 @@ def test_training_images_of_cifar_are_shifted_and_mirrored_and_test_images_are_n
     assert loaders[1].batch_size == 1000
 
 
+@pytest.mark.parametrize("source", ["cifar10", "imagefolder"])
+def test_a_quick_training_takes_a_fair_sample_once(
+    small_cifar: Path, pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    loaders: list[data.Loader] = []
+    fit = ma.fit
+
+    def seen(net: ma.nn.Module, train: data.Loader, test: data.Loader, **options: Any) -> Any:
+        loaders.extend((train, test))
+        return fit(net, train, test, **options)
+
+    monkeypatch.setattr(train, "QUICK_EXAMPLES", 6)
+    monkeypatch.setattr(train.ma, "fit", seen)
+    words = ["imagefolder", pets] if source == "imagefolder" else [source]
+    assert run("resnet20" if source == "cifar10" else "mlp", tmp_path / "a", "--data", *words, "--quick") == 0
+    assert len(history(tmp_path / "a")) == 1
+    assert [len(loader.dataset) for loader in loaders] == [6, 6]
+    if source == "imagefolder":
+        assert set(loaders[0].dataset.take(np.arange(6), (0,))[1].tolist()) == {0, 1, 2}
+
+
 def test_colours_in_folders_are_learnt_at_the_size_of_the_network(pets: Path, tmp_path: Path) -> None:
     out = tmp_path / "a"
     arguments = ("--data", "imagefolder", pets, "--epochs", 10, "--batch-size", 6, "--layer", "conv", "--lr", 0.01)

@@ -219,3 +219,18 @@ def test_classes_that_only_the_test_has_are_named(root: Path) -> None:
 def test_a_size_that_is_none_is_refused(root: Path, size: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="size must be"):
         data.imagefolder(root, size=size)  # type: ignore[arg-type]
+
+
+@given(n=st.integers(-1, 14))
+def test_a_subset_is_spread_over_the_files(n: int) -> None:
+    labels = np.repeat([0, 1, 2], 4)
+    files = tuple(f"{CLASSES[label]}/{number}.png" for number, label in enumerate(labels))
+    whole = data.ImageFolder(Path("pets"), files, labels, CLASSES, 16, augment=False, name="pets")
+    if not 0 <= n <= len(whole):
+        with pytest.raises(ValueError, match=f"between 0 and 12, got {n}"):
+            whole.subset(n)
+        return
+    few = whole.subset(n)
+    assert len(few) == len(set(few.files)) == n
+    assert [file.split("/")[0] for file in few.files] == [CLASSES[label] for label in few.labels]
+    assert np.bincount(few.labels, minlength=3).max() <= -(-n // 3)

@@ -26,6 +26,7 @@ RESULTS = ("net.safetensors", "history.json", "curves.png", "filters.png")
 SMALL_DATA = 10_000
 TEST_PIXELS = 1000 * 32 * 32
 """Height × width × images that are evaluated at once."""
+EPOCHS, QUICK_EPOCHS, QUICK_EXAMPLES = 50, 1, 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"the data set: {', '.join(DATA)}, which holds train/<class>/*.jpg and val/<class>/*.jpg (digits)",
     )
     parser.add_argument(
-        "--epochs", type=positive_int, default=50, help="how often to go through the data (%(default)s)"
+        "--epochs", type=positive_int, help=f"how often to go through the data ({EPOCHS}, or {QUICK_EPOCHS} if --quick)"
     )
     parser.add_argument("--out", type=Path, required=True, help="the folder for what comes of it")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, if there is one")
@@ -85,6 +86,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--eta", type=positive_float, default=0.2, help="the adaptive learning rate's eta (%(default)s)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help=f"on {QUICK_EXAMPLES} examples, to see in seconds that it works"
     )
 
 
@@ -219,6 +223,8 @@ def run(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> None:
     """Train a network and leave the results in the folder."""
     train_data, test_data = load_data(options.data, options.network)
+    if options.quick:
+        train_data, test_data = (few.subset(min(len(few), QUICK_EXAMPLES)) for few in (train_data, test_data))
     options.out.mkdir(parents=True, exist_ok=True)
     with alone_in(options.out):
         train_in(options, train_data, test_data)
@@ -227,6 +233,7 @@ def train(options: argparse.Namespace) -> None:
 def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: data.Examples) -> None:
     """Train a network in a folder that no other process trains in."""
     resume = check_folder(options.out, options.resume)
+    epochs = options.epochs or (QUICK_EPOCHS if options.quick else EPOCHS)
     batch_size = options.batch_size or (64 if len(train_data) < SMALL_DATA else 256)
     ma.manual_seed(options.seed)
     net = models.build(options.network, options.layer, train_data.num_classes, train_data.shape)
@@ -235,7 +242,7 @@ def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: 
         net,
         data.Loader(train_data, batch_size, shuffle=True, transform=augmentation(options.data), seed=options.seed),
         data.Loader(test_data, max(1, TEST_PIXELS // math.prod(test_data.shape[-2:]))),
-        epochs=options.epochs,
+        epochs=epochs,
         optimizer=optim.SGD(
             net.parameters(),
             lr=options.lr,
@@ -258,4 +265,4 @@ def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: 
     filters = first.numpy().reshape(-1, *train_data.shape) if first.ndim == 2 else first.numpy()
     plot.save_figure(plot.filter_grid(filters, f"filters of the first layer: {name}"), options.out / "filters.png")
     accuracy = history[-1]["test_accuracy"] or 0.0
-    print(f"test accuracy {100 * accuracy:.2f} % after epoch {options.epochs}; results in {options.out}")
+    print(f"test accuracy {100 * accuracy:.2f} % after epoch {epochs}; results in {options.out}")

@@ -37,6 +37,9 @@ class Examples(Protocol):
         What is random about them comes from ``seed`` alone.
         """
 
+    def subset(self, n: int) -> Examples:
+        """``n`` examples that are a fair sample. ValueError unless ``0 <= n <= len``."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:

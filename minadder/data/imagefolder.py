@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,12 @@ class ImageFolder:
         for number, member in enumerate(members):
             inputs[number] = self._read(self.folder / self.files[member], rng)
         return inputs, self.labels.take(members)
+
+    def subset(self, n: int) -> ImageFolder:
+        """``n`` images spread evenly over the files, which lie class by class. ValueError unless ``0 <= n <= len``."""
+        n = whole_number(f"n of {self!r}.subset(n)", n, minimum=0, maximum=len(self))
+        members = np.arange(n) * len(self) // max(n, 1)
+        return replace(self, files=tuple(self.files[member] for member in members), labels=self.labels[members])
 
     def _read(self, path: Path, rng: np.random.Generator) -> NDArray[np.float32]:
         from PIL import Image  # here, because it is slow to import
