@@ -23,6 +23,7 @@ from numba.core import config
 
 import minadder
 from minadder import kernel_cache, machine
+from minadder.data.cifar import CIFAR10, CIFAR100, find_archive
 from minadder.data.mnist import DIGESTS, find_file
 from minadder.kernels import simd
 
@@ -276,7 +277,9 @@ def data_folder() -> Finding:
     """Look for the data sets that are files."""
     chosen = os.environ.get("MINADDER_DATA")
     files = [name for name in DIGESTS if find_file(name) is not None]
-    finding = Finding("data", f"{environment('MINADDER_DATA')}; MNIST: {len(files)} of {len(DIGESTS)} files")
+    archives = [f"{archive.name}: {'there' if find_archive(archive) else 'absent'}" for archive in (CIFAR10, CIFAR100)]
+    found = "; ".join([f"mnist: {len(files)} of {len(DIGESTS)} files", *archives])
+    finding = Finding("data", f"{environment('MINADDER_DATA')}; {found}")
     if chosen and not Path(chosen).is_dir():
         finding.broken.append(f"MINADDER_DATA={chosen} is no folder: make it, or unset the variable")
     return finding

@@ -307,7 +307,10 @@ def test_a_data_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MINADDER_DATA", str(tmp_path))
     assert doctor.data_folder().broken == []
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"")
-    assert doctor.data_folder().text == f"MINADDER_DATA={tmp_path}; MNIST: 1 of 4 files"
+    (tmp_path / "cifar100").mkdir()
+    (tmp_path / "cifar100" / "cifar-100-binary.tar.gz").write_bytes(b"")
+    found = "mnist: 1 of 4 files; cifar10: absent; cifar100: there"
+    assert doctor.data_folder().text == f"MINADDER_DATA={tmp_path}; {found}"
     monkeypatch.setenv("MINADDER_DATA", str(tmp_path / "missing"))
     assert doctor.data_folder().broken[0].endswith("missing is no folder: make it, or unset the variable")
 

@@ -100,7 +100,12 @@ def cifar100() -> tuple[Dataset, Dataset]:
 
 
 def _load(archive: Archive) -> tuple[Dataset, Dataset]:
-    place = _find(archive)
+    place = find_archive(archive)
+    if place is None:
+        raise FileNotFoundError(
+            f"{archive.name} is absent: there is no folder {archive.folder} and no {archive.file}. Get {archive.file} "
+            f"from {PAGE} and put it, or what it unpacks to, into one of: {where_to_put(archive.name)}"
+        )
     files = _unpacked_files(archive, place) if place.is_dir() else _packed_files(archive, place)
     missing = [name for name in archive.train + archive.test if name not in files]
     if missing:
@@ -114,16 +119,10 @@ def _load(archive: Archive) -> tuple[Dataset, Dataset]:
     )
 
 
-def _find(archive: Archive) -> Path:
-    """The unpacked folder or the archive, the first that there is."""
-    for folder in data_folders(archive.name):
-        for place in (folder / archive.folder, folder / archive.file):
-            if place.exists():
-                return place
-    raise FileNotFoundError(
-        f"{archive.name} is absent: there is no folder {archive.folder} and no {archive.file}. Get {archive.file} "
-        f"from {PAGE} and put it, or what it unpacks to, into one of: {where_to_put(archive.name)}"
-    )
+def find_archive(archive: Archive) -> Path | None:
+    """The unpacked folder or the archive, the first that there is; None where there is neither."""
+    places = (folder / name for folder in data_folders(archive.name) for name in (archive.folder, archive.file))
+    return next((place for place in places if place.exists()), None)
 
 
 def _again(archive: Archive) -> str:
