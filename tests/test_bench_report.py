@@ -92,11 +92,28 @@ def test_the_binary_table_has_the_others_times_over_the_binary_layers() -> None:
     assert tables.binary_table(found)[-1].split() == ["ResNet-20", "stage", "1", "20.000", "2.5", "0.5", "–"]
 
 
-def test_the_exponents_table_has_their_times_over_others() -> None:
-    found = results(measured(**{"l2 forward": 0.03, "conv forward": 0.02, "lp forward": 0.08, "adder forward": 0.04}))
-    row = tables.exponent_table(found)[-1].split()
-    assert row[3:5] == ["30.000", "1.50"]
-    assert row[7:9] == ["80.000", "2.00"]
+def test_the_exponents_tables_have_their_times_over_others() -> None:
+    found = results(
+        measured(
+            **{
+                "l2 forward": 0.03,
+                "conv forward": 0.02,
+                "lp forward": 0.08,
+                "adder forward": 0.04,
+                "lp filter gradient": 0.09,
+                "adder sign filter gradient": 0.03,
+            }
+        )
+    )
+    of_two, between = (line.split()[3:] for line in tables.exponent_tables(found) if "stage" in line)
+    assert of_two == ["30.000", "1.50", "–", "–"]
+    assert between == ["80.000", "2.00", "–", "–", "90.000", "3.00", "–", "–"]
+    values = {bar.figure: bar.value for bar in bars.bars(found) if bar.figure[0] == "ℓ" and bar.value is not None}
+    assert values == {
+        "ℓp adder forward, time over the ℓ1 adder's, ResNet-20 3×3": pytest.approx(2),
+        "ℓp filter gradient, time over the sign's, ResNet-20 3×3": pytest.approx(3),
+        "ℓ2 adder forward, time over the convolution's, ResNet-20 3×3": pytest.approx(1.5),
+    }
 
 
 def test_all_tables_fit_120_columns() -> None:

@@ -33,6 +33,8 @@ OURS = (
     "l2 forward",
     "l2 forward+backward",
     "lp forward",
+    "lp input gradient",
+    "lp filter gradient",
     "lp forward+backward",
 )
 COMPARED = (
@@ -123,6 +125,8 @@ def our_cases(layer: Layer, x: Array, w: Array, grad: Array) -> dict[str, Case]:
         "adder forward+backward": Differentiated(adder_layer(layer), x, w, grad),
         "binary forward": lambda: binary.forward(x, w, scale, *window),
     }
+    cases["lp input gradient"] = lambda: adder.input_grad(grad, x, w, *window, "power", BETWEEN)
+    cases["lp filter gradient"] = lambda: adder.weight_grad(grad, x, w, *window, "exact", BETWEEN)
     for name, p in (("l2", 2.0), ("lp", BETWEEN)):
         cases[f"{name} forward"] = functools.partial(adder.forward, x, w, *window, p)
         cases[f"{name} forward+backward"] = Differentiated(adder_layer(layer, p), x, w, grad)

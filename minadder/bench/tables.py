@@ -90,7 +90,7 @@ def layer_tables(results: Results) -> list[str]:
             },
         ),
         *binary_table(results),
-        *exponent_table(results),
+        *exponent_tables(results),
         *ratios(results),
     ]
 
@@ -114,20 +114,37 @@ def binary_table(results: Results) -> list[str]:
     return table("Binary layers forward, signs packed included: ms, and the others' time over it", headers, rows)
 
 
-def exponent_table(results: Results) -> list[str]:
-    """Return a table of the times of ℓ2 and ℓp layers, over those of the convolution and of the ℓ1 layer."""
+def exponent_tables(results: Results) -> list[str]:
+    """Return tables of the times of ℓ2 and ℓp layers, over those of the convolution and of the ℓ1 layer."""
+    return [
+        *times_over(
+            results,
+            "Adder layers of p = 2: ms, and the time over the convolution's",
+            {"fwd": ("l2 forward", "conv forward"), "fwd+bwd": ("l2 forward+backward", "conv forward+backward")},
+        ),
+        *times_over(
+            results,
+            f"Adder layers of p = {BETWEEN}: ms, and the time over the ℓ1 layer's (dX: HardTanh, dF: sign)",
+            {
+                "fwd": ("lp forward", "adder forward"),
+                "dX": ("lp input gradient", "adder input gradient"),
+                "dF": ("lp filter gradient", "adder sign filter gradient"),
+                "fwd+bwd": ("lp forward+backward", "adder forward+backward"),
+            },
+        ),
+    ]
+
+
+def times_over(results: Results, title: str, columns: dict[str, tuple[str, str]]) -> list[str]:
+    """Return a table with the ms of some cases, each followed by its time over another case's."""
     rows = []
     for measured in results.layers:
         row = [measured.layer.title]
-        for name, other in (("l2", "conv"), ("lp", "adder")):
-            for part in ("forward", "forward+backward"):
-                seconds = measured.time(f"{name} {part}")
-                over = measured.ratio(f"{name} {part}", f"{other} {part}")
-                row += [number(None if seconds is None else 1e3 * seconds, 3), number(over, 2)]
+        for case, other in columns.values():
+            seconds = measured.time(case)
+            row += [number(None if seconds is None else 1e3 * seconds, 3), number(measured.ratio(case, other), 2)]
         rows.append(row)
-    headers = ["layer", "ℓ2 fwd", "/conv", "fwd+bwd", "/conv", "ℓp fwd", "/ℓ1", "fwd+bwd", "/ℓ1"]
-    title = f"Adder layers of other exponents, p = 2 and p = {BETWEEN}: ms, and the time over another layer's"
-    return table(title, headers, rows)
+    return table(title, ["layer", *(header for name in columns for header in (name, "over"))], rows)
 
 
 def ratios(results: Results) -> list[str]:
