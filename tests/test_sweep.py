@@ -195,7 +195,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 def test_a_quick_sweep_ends_in_a_table_and_a_figure(finished: Any) -> None:
     out, result = finished
     text = (out / "eta.txt").read_text()
-    assert result.stdout.startswith(text)
+    head, table = text.split("\n\n", 1)
+    assert head.startswith("command: minadder sweep eta --data digits --epochs 2 --seeds 0\ndate: 2")
+    assert result.stdout.startswith(table)
     assert "measured: digits, 2 epochs, seed 0" in text
     assert (out / "eta.png").read_bytes().startswith(b"\x89PNG")
     for row in TABLES["eta"].rows:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
-import platform
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
-import minadder
 from minadder.autograd import Array
 from minadder.bench.torch_layers import torch
 from minadder.jit import kernel
+from minadder.provenance import provenance
 
 MATRIX = 1024
 """The side of the square matrices whose product is the machine's matrix-product rate."""
@@ -27,16 +23,6 @@ BANDWIDTH_NUMBERS = 1 << 24
 """Floats in each of three arrays, 64 MiB: more than most caches hold."""
 
 PACKAGES = ("numpy", "numba", "llvmlite", "torch")
-
-
-def cpu_name() -> str:
-    """Return the processor's name."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def blas() -> str:
@@ -50,25 +36,13 @@ def blas() -> str:
 
 def facts(command: str, seed: int) -> dict[str, Any]:
     """Return the command, the date, the versions, the CPU, the threads and the seed. No names of hosts or folders."""
-    found: dict[str, Any] = {
-        "command": command,
-        "date": datetime.date.today().isoformat(),
-        "python": platform.python_version(),
-        "minadder": minadder.__version__,
-    }
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
+    found: dict[str, Any] = {**provenance(command, seed, PACKAGES)}
     if torch is None:
         found["torch"] = "no PyTorch"
     found["blas"] = blas()
-    found["cpu"] = cpu_name()
     found["threads"] = numba.get_num_threads()
     found["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "not set")
     found["load"] = f"{os.getloadavg()[0]:.2f} processes were waiting for {os.cpu_count()} cores in the last minute"
-    found["seed"] = seed
     return found
 
 
