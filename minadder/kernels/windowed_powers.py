@@ -22,7 +22,9 @@ POWER_COST = 4
 """A power costs about as much as so many distances: for when threads are worth to be woken."""
 
 SCALE = 2.0**-7
-"""What inputs and filters are multiplied by, so that |x − w| < 256 are ordinary (`powers.py`)."""
+"""What inputs and filters are multiplied by, so that 2^-24 ≤ |x − w| < 256 are ordinary (`powers.py`).
+
+What the tables take for 0 is |x − w| < 2^-104 in float32 then."""
 
 UNLIKELY = 0.7310586
 """What filters are filled up with: differences from it are hardly ever 0, which takes longer (`simd_powers.py`)."""
