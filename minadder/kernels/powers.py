@@ -135,18 +135,23 @@ def ordinary_table(exponent: float, factor: float) -> Array:
 
     That is, for each exponent e from the first on factor · 2^(q·e) · c, where c is the leading coefficient of the
     polynomial; the same for two lookups of three bits, 2^(q·b) for b < 8, and twice those of each eighth exponent; and
-    the other coefficients divided by c, the constant one first. So the highest power of m needs no multiplication by
-    its coefficient.
+    the coefficients divided by c but for c itself, the constant one first. So the highest power of m needs no
+    multiplication by its coefficient. Where q < 1 the polynomial is one of m + s, where s makes the second coefficient
+    0: s comes before the others.
     """
     degree = LARGE_DEGREE if exponent >= 1 else SMALL_DEGREE
     around_middle: Any = polynomial.Polynomial(segment_polynomial(exponent, degree, 1, 0))
-    coefficients = np.zeros(degree + 1)
-    around_zero = around_middle(polynomial.Polynomial([-1.5, 1])).coef
-    coefficients[: len(around_zero)] = around_zero
+    around_zero: Any = around_middle(polynomial.Polynomial([-1.5, 1]))
+    coefficients = np.pad(around_zero.coef, (0, degree + 1 - len(around_zero.coef)))
     leading = coefficients[-1] if abs(coefficients[-1]) > TINY else TINY
+    rest = coefficients[:-1] / leading
+    if exponent < 1:
+        shift = float(np.float32(rest[-1] / degree))
+        shifted = around_zero(polynomial.Polynomial([-shift, 1])).coef
+        rest = np.concatenate([[shift], np.pad(shifted, (0, degree))[: degree - 1] / leading])
     scales = leading * factor * 2.0 ** (exponent * (FIRST_ORDINARY + np.arange(ORDINARY)))
     steps, starts = 2.0 ** (exponent * np.arange(STEPS)), np.tile(scales[::STEPS], 2)
-    return np.concatenate([scales, steps, starts, coefficients[:-1] / leading])
+    return np.concatenate([scales, steps, starts, rest])
 
 
 def segment_polynomial(exponent: float, degree: int, segments: int, segment: int) -> Array:

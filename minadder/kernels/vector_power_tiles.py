@@ -23,6 +23,9 @@ from minadder.kernels.vector_tiles import BLOCK, ENTRIES
 
 TWO_FILTERS = 2 * VECTORS
 
+AT_ONCE = 64
+"""Entries that are summed before a look at the notes: so many, at most, are summed again by the plain loops."""
+
 
 @kernel
 def forward_power_tile(
@@ -45,27 +48,29 @@ def forward_power_tile(
     """
     for p in range(0, places, group):
         for t in range(0, filters, 2):
-            at = t * length + first
-            sums = with_notes(zeros(u, TWO_FILTERS) if first == 0 else load(out, t * pitch + p, pitch, 2, VECTORS))
-            for k in range(entries):
-                sums = subtract_powers(sums, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + k, length, table)
-            if extraordinary(sums):
-                plain_power_tiles.forward_power_tile(
-                    u[p:],
-                    offsets,
-                    entries,
-                    w[t * length :],
-                    first,
-                    length,
-                    2,
-                    group,
-                    group,
-                    table,
-                    out[t * pitch + p :],
-                    pitch,
-                )
-            else:
-                store(without_notes(sums), out, t * pitch + p, pitch, VECTORS)
+            for begin in range(0, entries, AT_ONCE):
+                end, at, place = min(entries, begin + AT_ONCE), t * length + first, t * pitch + p
+                new = zeros(u, TWO_FILTERS) if first + begin == 0 else load(out, place, pitch, 2, VECTORS)
+                sums = with_notes(new)
+                for k in range(begin, end):
+                    sums = subtract_powers(sums, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + k, length, table)
+                if extraordinary(sums):
+                    plain_power_tiles.forward_power_tile(
+                        u[p:],
+                        offsets[begin:],
+                        end - begin,
+                        w[t * length :],
+                        first + begin,
+                        length,
+                        2,
+                        group,
+                        group,
+                        table,
+                        out[place:],
+                        pitch,
+                    )
+                else:
+                    store(without_notes(sums), out, place, pitch, VECTORS)
 
 
 @kernel

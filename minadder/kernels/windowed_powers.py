@@ -34,7 +34,7 @@ UNLIKELY = 0.7310586
 def scale_down(u: Array) -> None:
     """Multiply u by `SCALE`."""
     factor = u.dtype.type(SCALE)
-    for i in range(u.size):
+    for i in range(np.uintp(u.size)):
         u[i] *= factor
 
 
