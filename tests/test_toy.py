@@ -12,11 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-import minadder as ma
-from minadder import cli, plot
+from minadder import cli, nn, optim, plot
 from minadder.commands import toy as command
 from minadder.experiments import toy, toy_report, workers
+from minadder.nn.convert import KINDS
 
 SMALL = toy.Job("ball", "adder", hidden=1, seed=0, iterations=150, points=200)
 
@@ -77,21 +79,89 @@ def test_a_field_is_the_nets_logits_on_a_grid(small):
 
 def test_a_loss_that_is_not_finite_is_told(monkeypatch):
     monkeypatch.setitem(toy.RECIPES, "papers", replace(toy.RECIPES["papers"], lr=1e30))
-    with np.errstate(all="ignore"), pytest.raises(RuntimeError, match=r"the loss is (nan|inf) after 150 iterations"):
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(RuntimeError, match=r"conv-n1-seed0 is (nan|inf) after 150 iterations"),
+    ):
         toy.train(replace(SMALL, kind="conv"))
 
 
 def test_of_five_starts_the_one_of_the_lowest_loss_goes_on():
     job = replace(SMALL, recipe="best-of-5")
-    ma.manual_seed(job.seed)
-    descents = [toy.Descent(job) for _ in range(5)]
-    for descent in descents:
+    nets = toy.first_nets(job, 5)
+    alone = [toy.descent([job], [net]) for net in nets]
+    losses = []
+    for descent in alone:
         descent.go_on(15)
-    losses = [descent.last for descent in descents]
+        losses += descent.losses()
     assert len(set(losses)) == 5
-    best = descents[int(np.argmin(losses))]
+    best = alone[int(np.argmin(losses))]
     best.go_on(135)
-    assert toy.train(job).loss == best.last
+    assert [toy.train(job).loss] == best.losses()
+
+
+def plainly_trained(job):
+    """Return a job's net, trained as anybody would train a single one, and the loss of its last iteration."""
+    (net,) = toy.first_nets(job, 1)
+    points, labels = toy.training_points(job)
+    recipe = toy.RECIPES[job.recipe]
+    rule = optim.AdaptiveLR(recipe.eta)
+    optimizer = optim.SGD(
+        net.parameters(),
+        lr=recipe.lr,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=recipe.weight_decay,
+        adder_lr=rule,
+    )
+    loss = nn.BCEWithLogitsLoss()
+    for done in range(job.iterations):
+        optim.Cosine().set_lr(optimizer, done / job.iterations)
+        optimizer.zero_grad()
+        value = loss(net(points), labels)
+        value.backward()
+        optimizer.step()
+    return net, value.item()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nets_side_by_side_become_what_each_becomes_alone(kind):
+    jobs = [toy.Job("two-balls", kind, 3, seed, iterations=12, points=150) for seed in (4, 0, 7)]
+    for job, result in zip(jobs, toy.train_together(jobs), strict=True):
+        net, loss = plainly_trained(job)
+        assert result.loss == pytest.approx(loss, rel=1e-4)
+        state = result.net().state_dict()
+        for name, array in net.state_dict().items():
+            np.testing.assert_allclose(state[name], array, rtol=2e-3, atol=2e-4, err_msg=f"{job.name}: {name}")
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    kind=st.sampled_from(tuple(KINDS)),
+    hidden=st.integers(1, 6),
+    seeds=st.lists(st.integers(0, 2**32 - 2), min_size=2, max_size=6, unique=True),
+    recipe=st.sampled_from(tuple(toy.RECIPES)),
+    points=st.integers(2, 1200),
+    data=st.data(),
+)
+def test_a_net_gets_the_same_bits_in_any_company(kind, hidden, seeds, recipe, points, data):
+    jobs = [toy.Job("xor", kind, hidden, seed, recipe, iterations=11, points=points) for seed in seeds]
+    place = data.draw(st.integers(0, len(jobs) - 1))
+    together = toy.train_together(jobs)
+    assert [result.job for result in together] == jobs
+    assert without_seconds(together[place]) == without_seconds(toy.train(jobs[place]))
+
+
+def test_only_jobs_that_differ_in_the_seed_alone_are_trained_together():
+    jobs = [replace(SMALL, seed=seed, hidden=n) for seed in range(13) for n in (1, 2)]
+    lists = toy.together(jobs)
+    assert sorted(map(len, lists)) == [3, 3, 10, 10]
+    assert sorted((job for same in lists for job in same), key=jobs.index) == jobs
+    assert all(len({job.hidden for job in same}) == 1 for same in lists)
+    with pytest.raises(ValueError, match="must differ in the seed alone"):
+        toy.train_together(jobs)
+    with pytest.raises(ValueError, match="must differ in the seed alone"):
+        toy.train_together([])
 
 
 def fake(kind, hidden, seed, accuracy, small):
@@ -169,7 +239,7 @@ def test_a_run_leaves_figures_table_numbers_and_nets(finished):
 
 def test_what_is_there_is_not_trained_again(finished, monkeypatch):
     before = numbers(finished)
-    monkeypatch.setattr(toy, "train", None)
+    monkeypatch.setattr(toy, "train_together", None)
     assert cli.main(quick(finished, "--seeds", 2)) == 0
     assert numbers(finished) == before
 
@@ -198,7 +268,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(finished, tmp_path):
     arguments = [sys.executable, "-m", "minadder", *quick(out, "--seeds", 2, "--processes", 1)]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
     end = time.monotonic() + 120
-    while len(list(out.glob("nets/*.json"))) < 3:
+    while len(list(out.glob("nets/*.json"))) < 3:  # two nets come at a time
         assert process.poll() is None, "the process ended before it could be killed"
         assert time.monotonic() < end
         time.sleep(0.005)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 import minadder as ma
-from minadder import data, models, nn, optim
+from minadder import data, models, nn
 from minadder.autograd import Array
+from minadder.experiments import side_by_side
 
 SCALE = 10.0
 """What the coordinates are divided by before they enter a net: filters start from N(0, 1), points do not."""
@@ -22,6 +23,9 @@ SOLVED = 0.99
 """The accuracy from which on a net is said to solve its task."""
 
 POINTS, ITERATIONS = 1000, 10_000
+
+TOGETHER = 10
+"""How many nets are trained as one; beyond, Python's share of the time is small already."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,15 @@ def jobs(task: str, seeds: int, recipe: str = "papers", kinds: tuple[str, ...] =
     return [Job(task, kind, n, seed, recipe) for kind in kinds for n in TASKS[task].hidden for seed in range(seeds)]
 
 
-def build(job: Job) -> nn.Module:
+def together(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Return the jobs in lists of at most `TOGETHER` that differ in their seed alone, for `train_together`."""
+    alike: dict[Job, list[Job]] = {}
+    for job in jobs:
+        alike.setdefault(replace(job, seed=0), []).append(job)
+    return [same[i : i + TOGETHER] for same in alike.values() for i in range(0, len(same), TOGETHER)]
+
+
+def build(job: Job) -> nn.Sequential:
     """Return a new net of one hidden layer and one logit; the library's random generator draws its weights."""
     return models.mlp((2, job.hidden, 1), job.kind)
 
@@ -184,46 +196,6 @@ def training_points(job: Job) -> tuple[Array, Array]:
 def fresh_points(job: Job) -> data.Dataset:
     """Return as many points again that no training has seen: those of a seed that no job has."""
     return TASKS[job.task].points(job.points, 2**32 - 1 - job.seed)
-
-
-class Descent:
-    """A net under training, full batch, by a recipe.
-
-    Parameters
-    ----------
-    job
-        What is trained. The net is drawn from the library's random generator.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self.recipe, self.iterations, self.done = RECIPES[job.recipe], job.iterations, 0
-        points, self.labels = training_points(job)
-        self.points = ma.Tensor(points)
-        self.net = build(job)
-        self.loss = nn.BCEWithLogitsLoss()
-        self.last = math.nan
-        self.schedule = optim.Cosine()
-        self.optimizer = optim.SGD(
-            self.net.parameters(),
-            lr=self.recipe.lr,
-            momentum=0.9,
-            nesterov=True,
-            weight_decay=self.recipe.weight_decay,
-            adder_lr=optim.AdaptiveLR(self.recipe.eta),
-        )
-
-    def go_on(self, iterations: int) -> None:
-        """Do so many iterations; RuntimeError when the loss is not finite after them."""
-        for _ in range(iterations):
-            self.schedule.set_lr(self.optimizer, self.done / self.iterations)
-            self.done += 1
-            self.optimizer.zero_grad()
-            loss = self.loss(self.net(self.points), self.labels)
-            loss.backward()
-            self.optimizer.step()
-        self.last = loss.item()
-        if not math.isfinite(self.last):
-            raise RuntimeError(f"the loss is {self.last} after {self.done} iterations: try a lower learning rate")
 
 
 def train(job: Job) -> Result:
@@ -249,23 +221,66 @@ def train(job: Job) -> Result:
     >>> 0 <= result.accuracy <= 1
     True
     """
+    return train_together([job])[0]
+
+
+def train_together(jobs: Sequence[Job]) -> list[Result]:
+    """Train nets of jobs that differ in their seed alone, side by side in far less time; each gets its bits of `train`.
+
+    Raises
+    ------
+    ValueError
+        When the jobs differ in more than the seed.
+    KeyError, RuntimeError
+        As `train`.
+    """
     begin = time.perf_counter()
+    if len({replace(job, seed=0) for job in jobs}) != 1:
+        raise ValueError(f"jobs that are trained together must differ in the seed alone, not {list(jobs)}")
+    starts = RECIPES[jobs[0].recipe].starts
+    nets = [net for job in jobs for net in first_nets(job, starts)]
+    if starts > 1:
+        tried = descent([job for job in jobs for _ in range(starts)], nets)
+        tried.go_on(max(1, jobs[0].iterations // 10))
+        losses = np.reshape(tried.losses(), (len(jobs), starts))
+        nets = [nets[number * starts + best] for number, best in enumerate(losses.argmin(axis=1))]
+    chosen = descent(jobs, nets)  # from the beginning: the same bits again, and no state to carry over
+    chosen.go_on(jobs[0].iterations)
+    side_by_side.parted(chosen.net, nets)
+    seconds = round((time.perf_counter() - begin) / len(jobs), 2)
+    return [measured(*each, seconds) for each in zip(jobs, nets, chosen.losses(), strict=True)]
+
+
+def first_nets(job: Job, starts: int) -> list[nn.Sequential]:
+    """Return so many new nets, as the job's seed makes them."""
     ma.manual_seed(job.seed)
-    descents = [Descent(job) for _ in range(RECIPES[job.recipe].starts)]
-    if len(descents) > 1:
-        for descent in descents:
-            descent.go_on(max(1, job.iterations // 10))
-    best = min(descents, key=lambda descent: descent.last) if len(descents) > 1 else descents[0]
-    best.go_on(job.iterations - best.done)
-    net = best.net.eval()
+    return [build(job) for _ in range(starts)]
+
+
+def descent(jobs: Sequence[Job], nets: Sequence[nn.Sequential]) -> side_by_side.Descent:
+    """Return the training of nets by the recipe of their jobs."""
+    recipe = RECIPES[jobs[0].recipe]
+    points, labels = zip(*map(training_points, jobs), strict=True)
+    return side_by_side.Descent(
+        nets, jobs[0].kind, points, labels, jobs[0].iterations, recipe.lr, recipe.eta, recipe.weight_decay
+    )
+
+
+def measured(job: Job, net: nn.Sequential, loss: float, seconds: float) -> Result:
+    """Return what came of a job, from its trained net; RuntimeError when its loss is not finite."""
+    if not math.isfinite(loss):
+        raise RuntimeError(
+            f"the loss of {job.name} is {loss} after {job.iterations} iterations: try a lower learning rate"
+        )
+    net.eval()
     fresh = fresh_points(job)
     state = {name: array.tolist() for name, array in net.state_dict().items()}
     return Result(
         job,
-        accuracy(net, best.points.numpy(), best.labels),
+        accuracy(net, *training_points(job)),
         accuracy(net, fresh.inputs / np.float32(SCALE), fresh.labels.reshape(-1, 1)),
-        best.last,
-        round(time.perf_counter() - begin, 2),
+        loss,
+        seconds,
         state,
     )
 
