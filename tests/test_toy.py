@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from minadder import cli, nn, optim, plot
 from minadder.commands import toy as command
-from minadder.experiments import toy, toy_report, workers
+from minadder.experiments import toy, toy_report
 from minadder.nn.convert import KINDS
 
 SMALL = toy.Job("ball", "adder", hidden=1, seed=0, iterations=150, points=200)
@@ -199,16 +199,6 @@ def test_the_papers_words_agree_with_ranges():
     assert toy.FAILS.agrees(0.9899)
     assert not toy.FAILS.agrees(0.99)
     assert not toy.MOST.agrees(0.94)
-
-
-def square(job):
-    return job * job
-
-
-def test_jobs_run_in_processes_or_in_this_one():
-    assert sorted(workers.in_processes(square, [1, 2, 3], 2)) == [1, 4, 9]
-    assert list(workers.in_processes(square, [1, 2, 3], 1)) == [1, 4, 9]
-    assert list(workers.in_processes(square, [], 2)) == []
 
 
 def quick(out, *arguments):

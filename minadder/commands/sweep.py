@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from minadder import checkpoint, plot, provenance
@@ -74,11 +75,12 @@ def sweep(options: argparse.Namespace, out: Path) -> None:
     jobs = table.jobs(options.data, epochs, options.seeds)
     results: dict[str, Result] = {}
     begin = time.perf_counter()
-    for name, result in run_jobs(jobs, out, options.jobs):
-        results[name] = result
-        ending = result["diverged"] or f"test accuracy {100 * result['history'][-1]['test_accuracy']:.2f} %"
-        seconds = time.perf_counter() - begin
-        print(f"{name}: {ending} ({len(results)} of {len(jobs)} done, {seconds:.0f} s)", file=sys.stderr, flush=True)
+    with closing(run_jobs(jobs, out, options.jobs)) as done:
+        for name, result in done:
+            results[name] = result
+            ending = result["diverged"] or f"test accuracy {100 * result['history'][-1]['test_accuracy']:.2f} %"
+            told = f"{name}: {ending} ({len(results)} of {len(jobs)} done, {time.perf_counter() - begin:.0f} s)"
+            print(told, file=sys.stderr, flush=True)
     rows = table.measured(results, options.seeds)
     seeds = f"seed{'s' if len(options.seeds) > 1 else ''} {', '.join(map(str, options.seeds))}"
     what = f"{options.data}, {epochs} epoch{'s' if epochs > 1 else ''}, {seeds}"

@@ -7,11 +7,12 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from minadder import checkpoint, plot
-from minadder.commands.train import positive_int
+from minadder.commands.train import INTERRUPTED, positive_int
 from minadder.experiments import toy, toy_report, workers
 from minadder.nn.convert import KINDS
 
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train what is not there yet, print the table and write the figures; return the exit code.
+    """Train what is not there yet, print the table and write the figures; return the exit code, 130 after Ctrl-C.
 
     Raises
     ------
@@ -69,7 +70,11 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or Path("runs") / f"toy-{options.task}"
     (out / NETS).mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
-    results = train_missing(wanted, out / NETS, options.processes or workers.cores())
+    try:
+        results = train_missing(wanted, out / NETS, options.processes or workers.cores())
+    except KeyboardInterrupt:
+        print(f"\nminadder: interrupted; the same command goes on with the nets in {out / NETS}", file=sys.stderr)
+        return INTERRUPTED
     rows = toy_report.rows(results)
     told = toy_report.lines(rows)
     if options.quick:
@@ -86,18 +91,19 @@ def train_missing(jobs: Sequence[toy.Job], folder: Path, processes: int) -> list
     missing = [job for job in jobs if job not in results]
     if results and missing:
         print(f"{len(results)} of {len(jobs)} nets are there already", file=sys.stderr)
-    for found in workers.in_processes(toy.train_together, toy.together(missing), processes):
-        for result in found:
-            checkpoint.write_file(place(result.job, folder), result.to_json().encode())
-            results[result.job] = result
-        job = found[0].job
-        print(
-            f"{len(results)}/{len(jobs)}: {job.task}, {toy_report.kind_name(job.kind)}, n = {job.hidden}: "
-            f"{sum(result.solved for result in found)} of {len(found)} solve it, "
-            f"{sum(result.seconds for result in found):.1f} s",
-            file=sys.stderr,
-            flush=True,
-        )
+    with closing(workers.in_processes(toy.train_together, toy.together(missing), processes)) as trained:
+        for found in trained:
+            for result in found:
+                checkpoint.write_file(place(result.job, folder), result.to_json().encode())
+                results[result.job] = result
+            job = found[0].job
+            print(
+                f"{len(results)}/{len(jobs)}: {job.task}, {toy_report.kind_name(job.kind)}, n = {job.hidden}: "
+                f"{sum(result.solved for result in found)} of {len(found)} solve it, "
+                f"{sum(result.seconds for result in found):.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
     return [results[job] for job in jobs]
 
 

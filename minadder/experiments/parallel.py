@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from minadder.experiments.jobs import Job, Result, read_result, run_job
+from minadder.experiments.workers import in_processes
 from minadder.training import Callback, Run
 
 
@@ -22,13 +24,14 @@ class StopWithParent(Callback):
             os._exit(1)
 
 
-def in_worker(name: str, job: Job, folder: Path, parent: int) -> tuple[str, Result]:
-    """Run a job in a process that `parent` started, and return its name with the result."""
+def in_worker(call: tuple[str, Job, Path, int]) -> tuple[str, Result]:
+    """Run a job (name, job, folder, parent) in a process that `parent` started; return its name with the result."""
+    name, job, folder, parent = call
     return name, run_job(job, folder, [StopWithParent(parent)])
 
 
-def run_jobs(jobs: Mapping[str, Job], out: Path, processes: int) -> Iterator[tuple[str, Result]]:
-    """Run jobs that have no result yet, and yield (name, result) of all as they come.
+def run_jobs(jobs: Mapping[str, Job], out: Path, processes: int) -> Generator[tuple[str, Result], None, None]:
+    """Run jobs that have no result yet, and yield (name, result) of all as they come; closed, end at once.
 
     Parameters
     ----------
@@ -37,15 +40,13 @@ def run_jobs(jobs: Mapping[str, Job], out: Path, processes: int) -> Iterator[tup
     out
         The folder of these folders.
     processes
-        How many run at the same time, with one thread each; with 1 they run in this process, on all threads.
+        How many run at the same time, with one thread each; one alone runs in this process, on all threads.
 
     Raises
     ------
     ValueError
         When a folder holds the result of another job.
     """
-    from joblib import Parallel, delayed, parallel_config
-
     todo = {}
     for name, job in jobs.items():
         known = read_result(out / name, job)
@@ -53,10 +54,10 @@ def run_jobs(jobs: Mapping[str, Job], out: Path, processes: int) -> Iterator[tup
             todo[name] = job
         else:
             yield name, known
-    if processes == 1 or not todo:
+    if min(processes, len(todo)) <= 1:
         for name, job in todo.items():
             yield name, run_job(job, out / name)
         return
-    with parallel_config(backend="loky", n_jobs=processes, inner_max_num_threads=1):
-        calls = (delayed(in_worker)(name, job, out / name, os.getpid()) for name, job in todo.items())
-        yield from Parallel(return_as="generator_unordered", pre_dispatch="all", batch_size=1)(calls)
+    calls = [(name, job, out / name, os.getpid()) for name, job in todo.items()]
+    with closing(in_processes(in_worker, calls, processes)) as results:
+        yield from results

@@ -1,9 +1,11 @@
-"""Many small trainings at a time, each in a process of its own with one thread."""
+"""Trainings side by side, each in a process of its own with one thread."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 Job = TypeVar("Job")
@@ -15,8 +17,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> Iterator[Result]:
+def in_processes(
+    function: Callable[[Job], Result], jobs: Sequence[Job], processes: int
+) -> Generator[Result, None, None]:
     """Yield what the function gives for each job, in the order in which they end.
+
+    When it is not asked to the end, as after Ctrl-C or an error, the processes end at once: close it, as
+    `contextlib.closing` does, to be sure of the moment.
 
     Parameters
     ----------
@@ -33,5 +40,25 @@ def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], process
     import joblib
 
     with joblib.parallel_config("loky", n_jobs=min(processes, len(jobs)), inner_max_num_threads=1):
-        parallel = joblib.Parallel(return_as="generator_unordered")
-        yield from parallel(joblib.delayed(function)(job) for job in jobs)
+        parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="all", batch_size=1)
+        with ctrl_c_waits():
+            results = parallel(joblib.delayed(function)(job) for job in jobs)
+        try:
+            for result in results:  # noqa: UP028  (`yield from` would close it first: see below)
+                yield result
+        finally:  # closed, joblib would warn of what it cancels; a generator that has ended throws the same back
+            with suppress(KeyboardInterrupt):
+                results.throw(KeyboardInterrupt())
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment, and for good from processes that are started here: they would all tell of it.
+
+    A terminal sends it to every process. The one that waits for the results ends the others.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,82 @@
+"""Processes side by side: what they yield, and that nothing of them is left when they are stopped."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from minadder.experiments import workers
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def test_jobs_run_in_processes_or_in_this_one() -> None:
+    assert sorted(workers.in_processes(square, [1, 2, 3], 2)) == [1, 4, 9]
+    assert list(workers.in_processes(square, [1, 2, 3], 1)) == [1, 4, 9]
+    assert list(workers.in_processes(square, [], 2)) == []
+
+
+def slow_after_the_first(job: tuple[int, Path]) -> int:
+    number, file = job
+    if number:
+        file.write_text(str(os.getpid()))
+        time.sleep(600)
+    return os.getpid()
+
+
+def gone(process: int, kill: Callable[[int, int], None] = os.kill) -> bool:
+    """Return whether a process, or with `os.killpg` a group of them, has ended, or does so soon."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            kill(process, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_closed_before_the_end_no_process_is_left(tmp_path: Path) -> None:
+    jobs = [(number, tmp_path / str(number)) for number in range(3)]
+    with closing(workers.in_processes(slow_after_the_first, jobs, 2)) as results:
+        first = next(results)
+        while not any(file.exists() and file.read_text() for _, file in jobs[1:]):
+            time.sleep(0.01)
+    begun = {int(file.read_text()) for _, file in jobs[1:] if file.exists()}
+    assert all(map(gone, {first, *begun}))
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert sorted(workers.in_processes(square, [1, 2], 2)) == [1, 4], "new processes are started after that"
+
+
+COMMANDS = {"toy": ("toy", "ball", "--seeds", "2"), "sweep": ("sweep", "eta", "--quick", "--epochs", "200")}
+
+
+@pytest.mark.parametrize(
+    ("name", "begun"), [("toy", "nets"), ("toy", "nets/*.json"), ("sweep", "*/checkpoint.safetensors")]
+)
+def test_ctrl_c_ends_all_processes_with_one_line(tmp_path: Path, name: str, begun: str) -> None:
+    words = [sys.executable, "-m", "minadder", *COMMANDS[name], "--out", str(tmp_path)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    end = time.monotonic() + 300
+    while not list(tmp_path.glob(begun)):
+        assert process.poll() is None, "the process ended before it could be stopped"
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)  # to every process, as a terminal does
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert errors.splitlines()[-1].startswith("minadder: interrupted")
+    assert not re.search("Traceback|KeyboardInterrupt|[Ww]arning", errors), errors
+    assert gone(process.pid, os.killpg)
