@@ -67,6 +67,7 @@ PATHS = "tests/test_vector_paths.py"
 POWERS = "tests/test_kernels_powers.py"
 REGISTRY = "tests/test_ops_registry.py"
 BINARY = "tests/test_kernels_binary.py"
+TOY, TOY_DATA = "tests/test_toy.py", "tests/test_data_toy.py"
 
 BUGS = {
     "adder sign flipped": in_kernel(
@@ -572,6 +573,60 @@ BUGS = {
 """,
         "",
         ("tests/test_checkpoint.py", "-k", "training_state"),
+    ),
+    "toys share one norm of the adder filters' gradient": Bug(
+        "experiments/side_by_side.py",
+        "scales = [[self.rule.scale(gradient)] for gradient in gradients]",
+        "scales = [[self.rule.scale(gradients)] for gradient in gradients]",
+        (TOY, "-k", "becomes_alone"),
+    ),
+    "toys share one mean loss": Bug(
+        "experiments/side_by_side.py",
+        "np.array(1 / self.points.shape[-1], np.float32)",
+        "np.array(1 / self.labels.size, np.float32)",
+        (TOY, "-k", "becomes_alone"),
+    ),
+    "toys give their weights to the wrong nets": Bug(
+        "experiments/side_by_side.py",
+        "reshape(len(likes), *like.shape)[number]",
+        "reshape(len(likes), *like.shape)[-1 - number]",
+        (TOY, "-k", "becomes_alone"),
+    ),
+    "the worst of five starts goes on": Bug(
+        "experiments/toy.py",
+        "losses.argmin(axis=1)",
+        "losses.argmax(axis=1)",
+        (TOY, "-k", "five_starts"),
+    ),
+    "toys are tried on the points of their training again": Bug(
+        "experiments/toy.py",
+        "points(job.points, 2**32 - 1 - job.seed)",
+        "points(job.points, job.seed)",
+        (TOY, "-k", "fresh_ones"),
+    ),
+    "the better of two middle nets is drawn": Bug(
+        "experiments/toy_report.py",
+        "[(len(self.results) - 1) // 2]",
+        "[len(self.results) // 2]",
+        (TOY, "-k", "worse_half"),
+    ),
+    "the unit ball has no margin": Bug(
+        "data/toy.py",
+        "np.where(radius > 15, 0, _REJECTED)",
+        "0",
+        (TOY_DATA, "-k", "papers_labels"),
+    ),
+    "every process tells of Ctrl-C": Bug(
+        "experiments/workers.py",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, ())",
+        ("tests/test_workers.py", "-k", "ctrl_c"),
+    ),
+    "what is stopped leaves its processes": Bug(
+        "experiments/workers.py",
+        "results.throw(KeyboardInterrupt())",
+        "pass",
+        ("tests/test_workers.py", "-k", "no_process_is_left"),
     ),
 }
 
