@@ -158,6 +158,6 @@ def panel(row: toy_report.Row, reach: float) -> plot.Panel:
     result, count = row.middle, len(row.results)
     title = f"n = {row.hidden}: {toy_report.percent(result.accuracy)} %"
     if count > 1:
-        title += f" (the middle one of {count},\n{row.solved} of them solve it)"
+        title += f"\n(the middle one of {count}; {row.solved} solve it)"
     points = toy.TASKS[result.job.task].points(result.job.points, result.job.seed)
     return plot.Panel(title, toy.field(result.net(), reach), points.inputs, points.labels)
