@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from minadder import analysis, cli, models, nn
 from minadder.analysis.cost import ENERGY
 from minadder.analysis.counting import COUNTERS, PARTS
+from minadder.commands.count import NOTES
+from minadder.kernels.adder import reference as adder
+from minadder.kernels.conv import reference as conv
 from minadder.nn.convert import KINDS
 
 LENET = 416_520
@@ -22,6 +25,7 @@ def operations(kind: str, pairs: int) -> analysis.Operations:
     return {
         "conv": analysis.Operations(multiplications=pairs, additions=pairs),
         "adder": analysis.Operations(additions=2 * pairs),
+        "adder-l2": analysis.Operations(multiplications=pairs, additions=2 * pairs),
         "binary": analysis.Operations(additions=pairs, xnors=pairs),
     }[kind]
 
@@ -102,7 +106,54 @@ def geometries(draw: st.DrawFn) -> tuple[dict[str, Any], tuple[int, int]]:
     return layer, (least[0] + draw(st.integers(0, 5)), least[1] + draw(st.integers(0, 5)))
 
 
-@pytest.mark.parametrize("kind", ["conv", "adder", "binary"])
+class Tally:
+    """A number that only counts what is done with it."""
+
+    done = analysis.Operations()
+
+    def adds(self, other: Any) -> Tally:
+        Tally.done += analysis.Operations(additions=1)
+        return self
+
+    def multiplies(self, other: Any) -> Tally:
+        Tally.done += analysis.Operations(multiplications=1)
+        return self
+
+    def __pow__(self, exponent: float) -> Tally:
+        return self if exponent == 1 else self.multiplies(exponent)
+
+    def __abs__(self) -> Tally:
+        return self
+
+    __add__ = __radd__ = __sub__ = __rsub__ = adds
+    __mul__ = __rmul__ = multiplies
+
+
+def tallies(*shape: int) -> Any:
+    array = np.empty(shape, object)
+    array[...] = Tally()
+    return array
+
+
+@pytest.mark.parametrize("kind", ["conv", "adder", "adder-l2", "binary"])
+@given(geometry=geometries())
+def test_the_reference_kernels_do_as_many_operations_as_are_counted(kind: str, geometry: Any) -> None:
+    options, size = geometry
+    layer = KINDS[kind].windowed(**options, **KINDS[kind].options)
+    counted = analysis.count(layer, (options["in_channels"], *size))
+    x, w = tallies(1, options["in_channels"], *size), tallies(*layer.weight.shape)
+    window = options["stride"], options["padding"], options["dilation"], options["groups"]
+    Tally.done = analysis.Operations()
+    output = conv.forward(x, w, *window) if kind in ("conv", "binary") else adder.forward(x, w, *window, p=layer.p)
+    found = Tally.done
+    if kind == "binary":  # an XNOR stands for the product of two signs
+        found = analysis.Operations(additions=found.additions, xnors=found.multiplications)
+    assert counted.total() == found
+    assert counted.layers[0].output_shape == output.shape[1:]
+    assert counted.parameters == layer.weight.size + (options["out_channels"] if kind == "conv" else 0)
+
+
+@pytest.mark.parametrize("kind", ["conv", "adder", "adder-l2", "binary"])
 @given(geometry=geometries())
 def test_any_geometry_counts_what_the_windows_hold(kind: str, geometry: Any) -> None:
     options, size = geometry
@@ -116,7 +167,7 @@ def test_any_geometry_counts_what_the_windows_hold(kind: str, geometry: Any) -> 
     for _ in range(options["out_channels"]):
         for _ in range(options["in_channels"] // options["groups"]):
             pairs += places * options["kernel_size"][0] * options["kernel_size"][1]
-    layer = KINDS[kind].windowed(**options)
+    layer = KINDS[kind].windowed(**options, **KINDS[kind].options)
     counted = analysis.count(layer, (options["in_channels"], *size))
     assert counted.total() == operations(kind, pairs)
     assert counted.layers[0].output_shape[0] == options["out_channels"]
@@ -125,9 +176,10 @@ def test_any_geometry_counts_what_the_windows_hold(kind: str, geometry: Any) -> 
     assert counted.total(("bias",)) == bias.get(kind, analysis.Operations())
 
 
-@pytest.mark.parametrize("kind", ["conv", "adder", "binary"])
+@pytest.mark.parametrize("kind", ["conv", "adder", "adder-l2", "binary"])
 def test_a_fully_connected_layer_counts_for_every_row(kind: str) -> None:
-    assert analysis.count(KINDS[kind].fully_connected(4, 3), (5, 4)).total() == operations(kind, 5 * 4 * 3)
+    layer = KINDS[kind].fully_connected(4, 3, **KINDS[kind].options)
+    assert analysis.count(layer, (5, 4)).total() == operations(kind, 5 * 4 * 3)
 
 
 @pytest.mark.parametrize("layer", [nn.Adder2d(2, 3, 1), nn.AdderLinear(2, 3)])
@@ -276,7 +328,8 @@ def test_the_command_prints_the_counts_beside_the_papers(capsys: pytest.CaptureF
     assert lines["filters of all layers"][-3:] == ["0", "833,040", "0"]
     assert lines["conv2 (Adder2d)"][2:] == ["16×10×10", "2,400", "0", "480,000", "0"]
     assert "~870" in lines["papers"]
-    assert "1,666,080" in text
+    assert "1,666,080\n  papers" in text
+    assert "~1.7 M\n" in text
     assert "0.7497 µJ" in text  # 833,040 additions of 0.9 pJ
     assert max(map(len, text.splitlines())) <= 120
 
@@ -289,6 +342,37 @@ def test_the_command_counts_every_network_of_every_kind(
     text = printed(capsys, network, "--layer", kind)
     assert f"{network}, {kind} layers" in text
     assert ("no figure for an XNOR" in text) == (kind == "binary")
+
+
+def test_nets_whose_p_falls_are_counted_where_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    falling, adder_net = (printed(capsys, "resnet20", "--layer", kind) for kind in ("adder-lp", "adder"))
+    assert falling.splitlines()[1:] == adder_net.splitlines()[1:]
+    assert falling.startswith("resnet20, adder-lp layers at p = 1, where training ends, 3×32×32")
+
+
+def test_what_is_said_of_the_papers_figures_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    def total(net: nn.Module, *shape: int) -> int:
+        return analysis.count(net, shape).total().multiplications
+
+    for network, note in NOTES.items():
+        text = " ".join(printed(capsys, network, "--layer", "conv").split())
+        assert note in text
+        assert note not in " ".join(printed(capsys, network, "--num-classes", "7").split())
+    lenet = analysis.count(models.lenet5_bn("conv"), (1, 32, 32)).total(PARTS)
+    assert f"{lenet.multiplications:,} multiplications and {lenet.additions:,} additions" in NOTES["lenet5-bn"]
+    small = total(models.vgg_small("conv"), 3, 32, 32)
+    binary_net = [nn.Linear(512 * 16, 1024), nn.Linear(1024, 1024), nn.Linear(1024, 10)]
+    wide = small - 512 * 16 * 10 + total(nn.Sequential(*binary_net), 512 * 16)
+    deep = small + total(nn.Conv2d(512, 512, 3, padding=1), 512, 4, 4)
+    for pairs, said in ((small, "0.608 G"), (wide, "0.617 G"), (deep, "0.645 G")):
+        assert f"{pairs / 1e9:.3f} G" == said
+        assert said in NOTES["vgg-small"]
+        assert f"{pairs:,}" in str(models.vgg_small.__doc__)
+    assert f"{(41_170_000 - total(models.resnet20('conv'), 3, 32, 32)) / 1e6:.2f} M more" in NOTES["resnet20"]
+    for where in ("3x3", "1x1"):
+        pairs = total(models.resnet50("conv", stride_at=where), 3, 224, 224)
+        assert f"{pairs / 1e9:.2f} G" in NOTES["resnet50"]
+    assert f"{total(models.lenetpp('conv'), 1, 32, 32):,} multiply-adds" in str(models.lenetpp.__doc__)
 
 
 def test_the_papers_figures_are_of_their_own_network_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -306,7 +390,14 @@ def test_wrong_shapes_are_usage_errors(capsys: pytest.CaptureFixture[str], text:
     assert repr(text) in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [("resnet20", "--input", "3x16x16"), ("lenet5-bn", "--num-classes", "0")])
-def test_what_the_network_refuses_is_one_paragraph(capsys: pytest.CaptureFixture[str], arguments: Any) -> None:
-    assert cli.main(["count", *arguments]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+def test_what_the_network_refuses_is_one_paragraph(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["count", "resnet20", "--input", "3×16×16"]) == 1
+    assert capsys.readouterr().err.endswith("not 16×16: for those there is mlp\n")
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "x"])
+def test_a_wrong_number_of_classes_is_a_usage_error(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["count", "lenet5-bn", "--num-classes", number])
+    assert caught.value.code == 2
+    assert "--num-classes: must be an integer of at least 1" in capsys.readouterr().err

@@ -376,7 +376,7 @@ def test_the_imagenet_networks_are_built_by_name() -> None:
         (
             lambda: models.build("resnet20", input_shape=(100,)),
             ValueError,
-            "resnet20 takes images of 32×32, not shape (100,): for those there are mlp",
+            "resnet20 takes images of 32×32, not shape (100,): for those there is mlp",
         ),
     ],
 )

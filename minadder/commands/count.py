@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable
 
 from minadder import analysis, models
 from minadder.analysis.cost import ENERGY
 from minadder.analysis.counting import PARTS, Count, Operations
+from minadder.commands.train import positive_int
 from minadder.nn.convert import KINDS
-from minadder.tables import table
+from minadder.tables import WIDTH, table
+from minadder.training import set_p
 
 MISSING = "–"
 HEADERS = ("multiplications", "additions", "XNORs")
@@ -49,6 +52,27 @@ PAPERS = {
 }
 """#Mul., #Add. and XNOR as printed (Chen et al. 2020, section 4.1; Universal AdderNets, Tables 2 and 3)."""
 
+PAPER_CYCLES = {("lenet5-bn", "conv"): "~2.6 M", ("lenet5-bn", "adder"): "~1.7 M"}
+"""By network and kind, as printed (Chen et al. 2020, section 4.1)."""
+
+FIRST_AND_LAST = (
+    "The papers say that they leave out batch norms, the first and the last layer; but their 69.12 M of ResNet-32 hold "
+    "the first and the last."
+)
+NOTES = {
+    "lenet5-bn": "The papers do not say what their ~435 K hold: this net's sums, batch norms and means together are "
+    "424,604 multiplications and 427,766 additions as a CNN.",
+    "vgg-small": "The papers' 0.65 G are those of no usual VGG-small. This one, with six 3×3 layers and one "
+    "fully-connected layer, is that of the literature on binary nets: 0.608 G. With fully-connected layers of 1024, "
+    "1024 and 10 units, as BinaryNet has, it takes 0.617 G. A seventh 3×3 layer with 512 filters behind the last "
+    "maximum would make 0.645 G.",
+    "resnet20": f"The papers' 41.17 M are 0.36 M more than these layers take. {FIRST_AND_LAST}",
+    "resnet32": FIRST_AND_LAST,
+    "resnet50": "The stride of a stage is at its first block's 3×3 layer, as in torchvision. At the 1×1 layer before "
+    "it the filters take 3.86 G pairs in place of 4.09 G: that is the papers' 3.9 G, and 7.7 G additions.",
+}
+"""By network: what stands between the count and the papers' figures."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
@@ -63,12 +87,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", type=shape, metavar="CxHxW", help="the shape of an example, as 3x32x32 (default: the network's own)"
     )
-    parser.add_argument("--num-classes", type=int, metavar="N", help="the size of the output (default: the network's)")
+    parser.add_argument(
+        "--num-classes", type=positive_int, metavar="N", help="the size of the output (default: the network's)"
+    )
 
 
 def shape(text: str) -> tuple[int, ...]:
     """Return the shape that a text such as 3x32x32 names."""
-    sizes = text.lower().split("x")
+    sizes = text.lower().replace("×", "x").split("x")
     if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
         raise argparse.ArgumentTypeError(f"must be three sizes of at least 1, such as 3x32x32, not {text!r}")
     return tuple(map(int, sizes))
@@ -80,12 +106,19 @@ def run(options: argparse.Namespace) -> int:
     input_shape = options.input or network.input_shape
     num_classes = network.num_classes if options.num_classes is None else options.num_classes
     net = models.build(options.network, options.layer, num_classes, input_shape)
+    kind, printed = options.layer, f"{options.layer} layers"
+    if kind == "adder-lp":
+        set_p(net, 1.0)
+        kind, printed = "adder", f"{printed} at p = 1, where training ends"
     counted = analysis.count(net, input_shape)
-    name = f"{options.network}, {options.layer} layers, {'×'.join(map(str, input_shape))}, {num_classes} classes"
+    name = f"{options.network}, {printed}, {'×'.join(map(str, input_shape))}, {num_classes} classes"
     print(*layer_table(counted, f"{name}: operations for one example")[1:], sep="\n")
     own = (input_shape, num_classes) == (network.input_shape, network.num_classes)
-    print(*total_table(counted, PAPERS.get(options.network, {}).get(options.layer) if own else None), sep="\n")
-    print(*cost_table(counted.total()), sep="\n")
+    papers = PAPERS.get(options.network, {}).get(kind) if own else None
+    print(*total_table(counted, papers), sep="\n")
+    if papers is not None and options.network in NOTES:
+        print(textwrap.fill(NOTES[options.network], WIDTH))
+    print(*cost_table(counted.total(), PAPER_CYCLES.get((options.network, kind)) if own else None), sep="\n")
     return 0
 
 
@@ -127,9 +160,11 @@ def total_table(counted: Count, papers: tuple[str, str, str] | None) -> list[str
     )
 
 
-def cost_table(operations: Operations) -> list[str]:
-    """Return the table of cycles and energy of the filters of all layers."""
-    rows = [["cycles, 2 an addition and 4 a multiplication (papers)", known(operations, analysis.cycles, "", 1)]]
+def cost_table(operations: Operations, papers: str | None) -> list[str]:
+    """Return the table of cycles and energy of the filters of all layers, with the papers' cycles where known."""
+    rows = [["cycles, 2 an addition and 4 a multiplication (VIA Nano 2000)", known(operations, analysis.cycles, "", 1)]]
+    if papers is not None:
+        rows.append(["  papers", papers])
     for numbers, cost in ENERGY.items():
 
         def joules(operations: Operations, numbers: str = numbers) -> float:
@@ -137,7 +172,8 @@ def cost_table(operations: Operations) -> list[str]:
 
         each = f"{cost.addition} pJ an addition, {cost.multiplication} pJ a multiplication"
         rows.append([f"energy in {numbers}, {each}", known(operations, joules, " µJ", 1e-6)])
-    return table("cost of the filters of all layers, one operation after the other", ["cost", "one example"], rows)
+    title = "cost of the filters of all layers, one operation after the other; energy in 45 nm (Horowitz, ISSCC 2014)"
+    return table(title, ["cost", "one example"], rows)
 
 
 def known(operations: Operations, cost: Callable[[Operations], float], unit: str, factor: float) -> str:

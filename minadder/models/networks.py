@@ -109,10 +109,10 @@ resnet20, resnet32
 def check_takes(name: str, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless the network of a name is one for inputs of a shape; it names those that are."""
     if not NETWORKS[name].takes(shape):
-        others = ", ".join(other for other, network in NETWORKS.items() if network.takes(shape))
+        others = [other for other, network in NETWORKS.items() if network.takes(shape)]
         raise ValueError(
             f"{name} takes images of {in_words(NETWORKS[name].input_shape)}, not {in_words(shape)}: "
-            f"for those there are {others}"
+            f"for those there {'is' if len(others) == 1 else 'are'} {', '.join(others)}"
         )
 
 
