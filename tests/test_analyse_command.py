@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 import minadder as ma
 from minadder import analysis, cli, models, plot
+from minadder.commands.analysed_nets import load
 
 
 def analyse(out: Path, part: str, *arguments: Any) -> int:
@@ -73,7 +75,7 @@ def test_features_are_those_of_the_test_data(
     monkeypatch.setattr("minadder.commands.analysed_nets.QUICK_EXAMPLES", 64)
     assert analyse(tmp_path, "features") == 0
     assert_figures(tmp_path, "features")
-    labels = ma.data.load("digits")[1].labels
+    labels = ma.data.load("digits")[1].labels[:64]
     for name, found in numbers(tmp_path, "features").items():
         assert name in ("AdderNet", "CNN")
         assert found["labels"] == labels.tolist()
@@ -109,6 +111,10 @@ def test_a_weight_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
     errors = capsys.readouterr().err
     assert "has no conv9.weight: choose by --weight one of conv1.weight, conv2.weight" in errors
     assert not list((tmp_path / "out").iterdir())
+    assert analyse(tmp_path / "out", "filters", *(tmp_path / file for file in files), "--weight", "bn1.bias") == 1
+    errors = capsys.readouterr().err
+    assert "has no filters bn1.bias, only an array of shape (6,): choose by --weight one of conv1.weight" in errors
+    assert "epoch" not in errors
 
 
 def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,17 +122,40 @@ def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert str(tmp_path / "none.safetensors") in capsys.readouterr().err
 
 
-def test_a_negative_seed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert analyse(tmp_path / "out", "variance", "--seed", -1) == 1
-    assert "--seed must be at least 0, not -1" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("weights", "--epochs", "0"), "--epochs: must be an integer of at least 1, not 0"),
+        (("gradients", "--seeds", "x"), "--seeds: must be an integer of at least 1, not 'x'"),
+        (("variance", "--seed", "-1"), "--seed: must be an integer of at least 0, not -1"),
+        (("cube",), "invalid choice: 'cube'"),
+        ((), "required: part"),
+    ],
+)
+def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: Any, named: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["analyse", *arguments, *(("--out", str(tmp_path / "out")) if arguments else ())])
+    assert caught.value.code == 2
+    assert named in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("arguments", [("weights", "--epochs", "0"), ("gradients", "--seeds", "x"), ("cube",), ()])
-def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: Any) -> None:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["analyse", *arguments, *(("--out", str(tmp_path)) if arguments else ())])
-    assert caught.value.code == 2
+def test_without_a_folder_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minadder.commands.analyse.QUICK_SAMPLES", 50)
+    assert cli.main(["analyse", "variance", "--quick"]) == 0
+    assert_figures(tmp_path / "runs" / "analyse-variance", "variance")
+
+
+def test_a_quick_run_takes_a_few_of_the_chosen_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test = ma.data.load("digits")
+    asked: list[str] = []
+    monkeypatch.setattr(ma.data, "load", lambda name: asked.append(name) or (train, test.subset(30)))
+    options = argparse.Namespace(data="mnist", quick=True)
+    few, fewer = load(options)
+    assert (asked, len(few), len(fewer)) == (["mnist"], 400, 30)
+    options.quick = False
+    assert len(load(options)[0]) == len(train)
 
 
 def test_dots_and_lines_hold_the_variances() -> None:
@@ -157,6 +186,7 @@ def test_each_class_has_its_points() -> None:
     (axes,) = plot.feature_scatter({"f": (features, labels)}).axes
     assert [len(points.get_offsets()) for points in axes.collections] == [2, 3]
     assert [text.get_text() for text in axes.texts] == ["0", "2"]
+    assert axes.get_aspect() == 1  # angles are seen as they are
     with pytest.raises(ValueError, match=r"\(5, 3\)"):
         plot.feature_scatter({"f": (np.zeros((5, 3)), labels)})
 

@@ -14,11 +14,13 @@ import numpy as np
 import minadder as ma
 from minadder import analysis, checkpoint, data, models, plot
 from minadder.autograd import Array
-from minadder.commands.analysed_nets import KINDS, chosen_weights, fit, load
+from minadder.commands.analysed_nets import KINDS, QUICK_EPOCHS, QUICK_EXAMPLES, chosen_weights, fit, load
+from minadder.commands.train import positive_int, seed
 from minadder.tables import table
 
 DATA = ("digits", "mnist5k", "mnist")
 ENTRIES = (1, 3, 9, 27, 81, 243, 729)
+QUICK_SAMPLES = 5000
 FILTER_VARIANCES = (1.0, 1e-3)
 PAPER_NORMS = {"AdderNet": (0.0009, 0.0012, 0.0146), "CNN": (0.2261, 0.2990, 0.4646)}
 """Chen et al. 2020, Table 1: the first three layers."""
@@ -33,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_part(parts, "variance", variance, "variances of outputs against the entries of a filter (Eqs. 8 and 9)")
     part = add_part(parts, "gradients", gradients, "norms of the filters' gradients at the first step (Table 1)")
     add_data(part)
-    part.add_argument("--seeds", type=at_least_one, default=5, help="how many nets of each kind (default: %(default)s)")
+    part.add_argument("--seeds", type=positive_int, default=5, help="how many nets of each kind (default: %(default)s)")
     for name, function, weight, what in (
         ("filters", filters, "conv1.weight", "the filters of the first layer (Fig. 2)"),
         ("weights", weights, "conv3.weight", "the third layer's weights with Laplace and Gauss fits (Fig. 4)"),
@@ -48,10 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         part.add_argument("--weight", default=weight, metavar="NAME", help="which weights (default: %(default)s)")
         add_data(part)
-        part.add_argument("--epochs", type=at_least_one, default=20, help="of the training (default: %(default)s)")
+        part.add_argument("--epochs", type=positive_int, default=20, help="of the training (default: %(default)s)")
     part = add_part(parts, "features", features, "LeNet++'s features in the plane, as AdderNet and CNN (Fig. 1)")
     add_data(part)
-    part.add_argument("--epochs", type=at_least_one, default=10, help="of the training (default: %(default)s)")
+    part.add_argument("--epochs", type=positive_int, default=10, help="of the training (default: %(default)s)")
 
 
 def add_part(
@@ -59,9 +61,16 @@ def add_part(
 ) -> argparse.ArgumentParser:
     """Return the parser of a part, with the arguments that all have."""
     part: argparse.ArgumentParser = parts.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
-    part.add_argument("--out", type=Path, required=True, help="the folder for the figure and the numbers")
-    part.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
-    part.add_argument("--quick", action="store_true", help="little data, to see in seconds that it works")
+    part.add_argument(
+        "--out", type=Path, help=f"the folder for the figure and the numbers (default: runs/analyse-{name})"
+    )
+    part.add_argument("--seed", type=seed, default=0, help="of all that is drawn (default: %(default)s)")
+    part.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"to see in seconds that it works: {QUICK_SAMPLES:,} outputs; two nets of each kind, of {QUICK_EXAMPLES} "
+        f"examples and {QUICK_EPOCHS} epochs",
+    )
     part.set_defaults(analyse=function)
     return part
 
@@ -71,17 +80,9 @@ def add_data(part: argparse.ArgumentParser) -> None:
     part.add_argument("--data", choices=DATA, default="digits", help="the data set (default: %(default)s)")
 
 
-def at_least_one(text: str) -> int:
-    """Return an integer of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, not {text!r}")
-    return int(text)
-
-
 def run(options: argparse.Namespace) -> int:
     """Do one part: print its table, write its files; return the exit code."""
-    if options.seed < 0:
-        raise ValueError(f"--seed must be at least 0, not {options.seed}")
+    options.out = options.out or Path("runs") / f"analyse-{options.part}"
     options.out.mkdir(parents=True, exist_ok=True)
     print(*options.analyse(options), sep="\n")
     print(f"written: {options.part}.json and its figure in {options.out}")
@@ -97,12 +98,13 @@ def keep(options: argparse.Namespace, numbers: Any, figures: Iterable[tuple[str,
 
 def variance(options: argparse.Namespace) -> list[str]:
     """Measure variances of outputs, and compare them with both papers' formulas."""
-    entries, samples = (ENTRIES[:5], 5000) if options.quick else (ENTRIES, 100_000)
+    entries, samples = (ENTRIES[:5], QUICK_SAMPLES) if options.quick else (ENTRIES, 100_000)
     panels: dict[str, Any] = {}
     lines: list[str] = []
     numbers = []
     for place, case in enumerate(FILTER_VARIANCES):
-        found = [analysis.output_variance(k, 1.0, case, samples, options.seed + place) for k in entries]
+        first = options.seed + place * len(entries)  # a seed each: the same numbers would err to the same side
+        found = [analysis.output_variance(k, 1.0, case, samples, first + nth) for nth, k in enumerate(entries)]
         adder, misprint, conv = (
             np.array([law(k, 1.0, case) for k in entries])
             for law in (analysis.adder_variance, analysis.misprinted_adder_variance, analysis.conv_variance)
@@ -147,10 +149,10 @@ def gradients(options: argparse.Namespace) -> list[str]:
     train, _ = load(options)
     seeds = range(options.seed, options.seed + (2 if options.quick else options.seeds))
     norms: dict[str, list[dict[str, float]]] = {name: [] for name in KINDS.values()}
-    for seed in seeds:
-        inputs, labels = next(iter(data.Loader(train, min(256, len(train)), shuffle=True, seed=seed)))
+    for number in seeds:
+        inputs, labels = next(iter(data.Loader(train, min(256, len(train)), shuffle=True, seed=number)))
         for kind, name in KINDS.items():
-            ma.manual_seed(seed)
+            ma.manual_seed(number)
             net = models.lenet5_bn(kind, train.num_classes, train.inputs.shape[1])
             norms[name].append(analysis.filter_gradient_norms(net, inputs, labels))
     layers = list(norms["CNN"][0])
@@ -182,8 +184,10 @@ def gradients(options: argparse.Namespace) -> list[str]:
 def filters(options: argparse.Namespace) -> list[str]:
     """Draw the filters of each net."""
     rows, numbers, figures = [], {}, []
-    for name, values in chosen_weights(options).items():
-        figures.append((f"filters-{name}".replace(" ", "-"), plot.filter_grid(values, f"{options.weight}: {name}")))
+    chosen, nets = chosen_weights(options)
+    for name, values in chosen.items():
+        title = f"{options.weight}: {name}{nets}"
+        figures.append((f"filters-{name}".replace(" ", "-"), plot.filter_grid(values, title)))
         numbers[name] = {"weight": options.weight, "shape": values.shape, "filters": values.tolist()}
         rows.append(
             [
@@ -195,13 +199,14 @@ def filters(options: argparse.Namespace) -> list[str]:
             ]
         )
     keep(options, numbers, figures)
-    return table(f"filters {options.weight}", ["net", "shape", "mean", "deviation", "largest |w|"], rows)[1:]
+    return table(f"filters {options.weight}{nets}", ["net", "shape", "mean", "deviation", "largest |w|"], rows)[1:]
 
 
 def weights(options: argparse.Namespace) -> list[str]:
     """Fit both distributions to the weights of each net, and draw them."""
     rows, numbers, panels = [], {}, {}
-    for name, values in chosen_weights(options).items():
+    chosen, nets = chosen_weights(options)
+    for name, values in chosen.items():
         fits = analysis.fit_weights(values)
         laplace, gauss = fits.laplace_log_likelihood / fits.weights, fits.gauss_log_likelihood / fits.weights
         panels[f"{name}: {fits.better} fits better"] = (
@@ -212,9 +217,9 @@ def weights(options: argparse.Namespace) -> list[str]:
         rows.append(
             [name, f"{fits.weights:,}", f"{laplace:.4f}", f"{gauss:.4f}", f"{laplace - gauss:+.4f}", fits.better]
         )
-    keep(options, numbers, [("weights", plot.histograms(panels, f"weights {options.weight}"))])
+    keep(options, numbers, [("weights", plot.histograms(panels, f"weights {options.weight}{nets}"))])
     headers = ["net", "weights", "Laplace", "Gauss", "Laplace − Gauss", "better"]
-    return table(f"log-likelihood of {options.weight}, nats a weight", headers, rows)[1:]
+    return table(f"log-likelihood of {options.weight}{nets}, nats a weight", headers, rows)[1:]
 
 
 def features(options: argparse.Namespace) -> list[str]:

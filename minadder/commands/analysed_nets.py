@@ -12,25 +12,27 @@ from minadder.autograd import Array
 
 KINDS = {"adder": "AdderNet", "conv": "CNN"}
 QUICK_EXAMPLES = 400
+QUICK_EPOCHS = 2
 SMALL_DATA = 10_000
 
 
 def load(options: argparse.Namespace) -> tuple[data.Dataset, data.Dataset]:
-    """Return the training and the test data; of the digits a few for a quick run."""
+    """Return the training and the test data, for a quick run a few of each."""
+    train, test = data.load(options.data)
     if options.quick:
-        train, test = data.load("digits")
-        return train.subset(QUICK_EXAMPLES), test
-    return data.load(options.data)
+        return train.subset(min(QUICK_EXAMPLES, len(train))), test.subset(min(QUICK_EXAMPLES, len(test)))
+    return train, test
 
 
-def chosen_weights(options: argparse.Namespace) -> dict[str, Array]:
-    """Return the weights that the options name, of the files, or of LeNet-5-BN trained as both nets."""
+def chosen_weights(options: argparse.Namespace) -> tuple[dict[str, Array], str]:
+    """Return the weights that the options name, by net, and how those nets came about, for titles.
+
+    They are of the files, or of LeNet-5-BN trained as both nets.
+    """
     if options.files:
         names = unique([file.parent.resolve().name if file.stem == "net" else file.stem for file in options.files])
-        return {
-            name: weight_of(checkpoint.read_arrays(file)[0], options.weight, file)
-            for name, file in zip(names, options.files, strict=True)
-        }
+        arrays = [weight_of(checkpoint.read_arrays(file)[0], options.weight, file) for file in options.files]
+        return dict(zip(names, arrays, strict=True)), ""
     train, test = load(options)
     found = {}
     for kind, name in KINDS.items():
@@ -39,7 +41,7 @@ def chosen_weights(options: argparse.Namespace) -> dict[str, Array]:
         weight_of(net.state_dict(), options.weight, name)  # so that a wrong name fails now
         fit(net, name, train, test, options)
         found[name] = weight_of(net.state_dict(), options.weight, name)
-    return found
+    return found, f", LeNet-5-BN, {train.name}, {epochs(options)} epochs"
 
 
 def unique(names: Sequence[str]) -> list[str]:
@@ -48,16 +50,24 @@ def unique(names: Sequence[str]) -> list[str]:
 
 
 def weight_of(arrays: dict[str, Array], weight: str, where: Path | str) -> Array:
-    """Return an array by its name; ValueError with the names of the weights there are."""
-    if weight not in arrays:
-        names = ", ".join(sorted(name for name, array in arrays.items() if array.ndim > 1))
-        raise ValueError(f"{where} has no {weight}: choose by --weight one of {names or 'none, it holds no weights'}")
+    """Return an array of a layer's filters by its name; ValueError with the names of those there are."""
+    names = sorted(name for name, array in arrays.items() if array.ndim > 1)
+    if weight not in names:
+        what = (
+            f"{weight}" if weight not in arrays else f"filters {weight}, only an array of shape {arrays[weight].shape}"
+        )
+        there = ", ".join(names) or "none, it holds no weights"
+        raise ValueError(f"{where} has no {what}: choose by --weight one of {there}")
     return arrays[weight]
+
+
+def epochs(options: argparse.Namespace) -> int:
+    """Return for how many epochs nets are trained."""
+    return QUICK_EPOCHS if options.quick else int(options.epochs)
 
 
 def fit(net: nn.Module, name: str, train: data.Dataset, test: data.Dataset, options: argparse.Namespace) -> float:
     """Train a net by the papers' recipe (Chen et al. 2020, section 4.1), and return its accuracy on the test data."""
-    epochs = 2 if options.quick else options.epochs
     batch_size = 16 if options.quick else 64 if len(train) < SMALL_DATA else 256
     optimizer = optim.SGD(
         net.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, adder_lr=optim.AdaptiveLR(0.2)
@@ -65,11 +75,11 @@ def fit(net: nn.Module, name: str, train: data.Dataset, test: data.Dataset, opti
     ma.fit(
         net,
         data.Loader(train, batch_size, shuffle=True, seed=options.seed),
-        epochs=epochs,
+        epochs=epochs(options),
         optimizer=optimizer,
         schedule=optim.Cosine(),
         callbacks=[callbacks.Progress()],
     )
     accuracy = ma.evaluate(net, data.Loader(test, 1000))[1]
-    print(f"{name}: test accuracy {100 * accuracy:.2f} % after {epochs} epochs")
+    print(f"{name}: test accuracy {100 * accuracy:.2f} % after {epochs(options)} epochs")
     return accuracy

@@ -16,6 +16,8 @@ Numbers = npt.NDArray[Any]
 def feature_scatter(panels: Mapping[str, tuple[Numbers, Numbers]], title: str = "") -> Any:
     """Return a figure with a panel of points for each case, a colour for each class, and its number at its median.
 
+    Both axes have one scale, so that angles are seen as they are; a cross marks the origin.
+
     Parameters
     ----------
     panels
@@ -44,10 +46,11 @@ def feature_scatter(panels: Mapping[str, tuple[Numbers, Numbers]], title: str = 
             raise ValueError(
                 f"{name!r} needs features (N, 2) and labels (N,), not of shapes {features.shape} and {labels.shape}"
             )
+        size = float(np.clip(6000 / max(len(labels), 1), 3, 16))
         for number in np.unique(labels):
             points = features[labels == number]
             colour = f"C{number % 10}"
-            axes.scatter(*points.T, s=3, color=colour, alpha=0.5, linewidths=0)
+            axes.scatter(*points.T, s=size, color=colour, alpha=0.5, linewidths=0)
             axes.annotate(
                 str(number),
                 np.median(points, axis=0),
@@ -58,5 +61,6 @@ def feature_scatter(panels: Mapping[str, tuple[Numbers, Numbers]], title: str = 
             )
         axes.plot(0, 0, "+", color="black", markersize=10)
         axes.set(title=name, xlabel="feature 1", ylabel="feature 2")
+        axes.set_aspect("equal", adjustable="datalim")
         axes.grid(alpha=0.3)
     return figure
