@@ -9,6 +9,7 @@ import pytest
 
 from minadder import cli
 from minadder.experiments import theory
+from minadder.plot import theory as plot_theory
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +27,15 @@ def test_lemma2(folder, capsys):
     trials = quick("lemma2", folder)["trials"]
     for trial in trials:
         assert trial["largest_difference"] <= trial["bound_on_rounding"] < 1e-9
-        assert trial["largest_difference_as_printed"] > 0.01
-    assert f"{len(trials)} of {len(trials)} nets are within the bound" in capsys.readouterr().out
+        assert trial["largest_difference_as_printed"] > trial["largest_difference_sign_mended"] > 0.01
+    text = capsys.readouterr().out
+    assert f"{len(trials)} of {len(trials)} nets are within the bound" in text
+    assert max(map(len, text.splitlines()[:-1])) <= 120
 
 
-def test_approximation(folder):
+def test_approximation(folder, capsys):
     content = quick("approximation", folder)
+    assert "d = 2, 64 of 64 tents: 2 draws measured" in capsys.readouterr().err
     for line in content["lines"]:
         assert line["net_from_formula"] < 1e-10
         assert line["rms"][-1] < line["rms"][0]
@@ -61,6 +65,15 @@ def test_propositions(folder):
             assert last < 1e-12
         elif run["rate"] > 2:
             assert last > run["distances"][0]
+
+
+def test_a_rule_and_a_rate_have_one_colour_in_all_panels():
+    drawn = {}
+    for axes in plot_theory.propositions_figure(theory.descents(True)).axes:
+        for line in axes.lines:
+            drawn.setdefault(line.get_label(), set()).add(line.get_color())
+    assert len(drawn) == 7
+    assert all(len(colours) == 1 for colours in drawn.values())
 
 
 def test_the_same_seed_gives_the_same_numbers():

@@ -81,10 +81,11 @@ def lemma2_net(
     What differs from the proof as printed, which does not work:
 
     - Its first layer adds bᵢ, but then |aᵢ| scales only the distance: it must be |aᵢ|·bᵢ.
-    - Its M bounds |L¹|. What must be bounded is the ReLU's output, from above. Each unit has an Mᵢ of its own here, the
-      value at the farthest corner of the box, since one M for all would cost digits.
-    - Its Eq. 8 puts +M into the ReLU for aᵢ > 0, which would take away the kink, and the constant (p₁ + p₂)·M has the
-      wrong sign in Eq. 7. As ReLU is never negative, no shift is needed where aᵢ > 0.
+    - The constant (p₁ + p₂)·M has the wrong sign in Eq. 7; Eq. 8 takes it off.
+    - Eq. 8 puts +M into the ReLU for aᵢ > 0, which would take away the kink. As ReLU is never negative, no shift is
+      needed there.
+    - Its M bounds |L¹|, which is more than is needed: what must be bounded is the ReLU's output, from above. Each unit
+      has an Mᵢ of its own here, the value at the farthest corner of the box, since one M for all would cost digits.
 
     Parameters
     ----------

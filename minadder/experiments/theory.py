@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,18 +55,22 @@ def lemma2(quick: bool, seed: int = 0) -> Content:
                 "largest_difference": float(np.abs(two_layers.outputs(net, points) - wanted).max()),
                 "bound_on_rounding": two_layers.lemma2_rounding(centres, a, b, box),
                 "largest_difference_as_printed": float(np.abs(as_printed(points, centres, a, b) - wanted).max()),
+                "largest_difference_sign_mended": float(np.abs(as_printed(points, centres, a, b, -1) - wanted).max()),
             }
         )
     return {"seed": seed, "trials": trials, "example": lemma2_example()}
 
 
-def as_printed(points: Array, centres: Array, a: Array, b: Array) -> Array:
-    """Return what Lemma 2 computes as printed, by Eqs. 6 and 7: (N,)."""
+def as_printed(points: Array, centres: Array, a: Array, b: Array, sign: int = 1) -> Array:
+    """Return what Lemma 2 computes as printed, by Eqs. 6 and 7: (N,). A sign of −1 is that of Eq. 8's constant.
+
+    With p₁ and p₂ the numbers of aᵢ > 0 and of others, Eq. 8 takes off what Eq. 7 adds. Left is that bᵢ is not scaled.
+    """
     distances = np.stack([np.abs(points - centre).sum(axis=1) for centre in centres], axis=1)
     first = np.abs(a) * distances + b
     most = float(np.abs(first).max())
     units = np.maximum(first, 0.0)
-    return np.asarray(np.where(a > 0, np.abs(units + most), np.abs(units - most)).sum(axis=1) + len(a) * most)
+    return np.asarray(np.where(a > 0, np.abs(units + most), np.abs(units - most)).sum(axis=1) + sign * len(a) * most)
 
 
 def lemma2_example() -> Content:
@@ -84,24 +89,26 @@ def lemma2_example() -> Content:
     }
 
 
-def approximate(quick: bool, seed: int = 0) -> Content:
+def approximate(quick: bool, seed: int = 0, tell: Callable[[str], None] = lambda line: None) -> Content:
     """Measure how the error of Theorem 4's random tents falls with the width, on a line and in the plane.
 
     `rms` is the root mean square of net − f over the box, the mean of it over several draws; `fitted` is the same for
     tents of three times the radius with heights fitted by least squares. `variance` is the part that the proof's
-    Eq. 14 bounds: the mean square of φ_N − ψ_ε at one ε, as N grows.
+    Eq. 14 bounds: the mean square of φ_N − ψ_ε at one ε, as N grows. `tell` is told of the progress, in lines.
     """
     most, draws, samples = (6, 2, 500) if quick else (9, 4, 2000)
     counts = [2**k for k in range(3, most + 1)]
     content: Content = {"seed": seed, "lipschitz": LIPSCHITZ, "draws": draws, "lines": []}
     for d in (1, 2):
-        content["lines"].append(error_by_width(d, counts, draws, samples, seed))
+        content["lines"].append(error_by_width(d, counts, draws, samples, seed, tell))
     content["variance"] = variance_by_count(counts, draws, samples, seed)
     content["example"] = approximation_example(seed)
     return content
 
 
-def error_by_width(d: int, counts: list[int], draws: int, samples: int, seed: int) -> Content:
+def error_by_width(
+    d: int, counts: list[int], draws: int, samples: int, seed: int, tell: Callable[[str], None]
+) -> Content:
     """Return the errors for numbers of tents in d dimensions, the exponents, and that of the proof, −1/(d + 2)."""
     box = Box.cube(d)
     rng = np.random.default_rng([seed, d])
@@ -124,6 +131,7 @@ def error_by_width(d: int, counts: list[int], draws: int, samples: int, seed: in
         line["radii"].append(radius)
         line["rms"].append(float(np.mean(errors)))
         line["fitted"].append(float(np.mean(fitted)))
+        tell(f"d = {d}, {count} of {counts[-1]} tents: {draws} draws measured")
     widths = np.array(line["widths"], np.float64)
     line["exponent"] = approximation.slope(widths, np.array(line["rms"]))
     line["fitted_exponent"] = approximation.slope(widths, np.array(line["fitted"]))

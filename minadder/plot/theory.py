@@ -39,8 +39,10 @@ def lemma2_figure(content: Mapping[str, Any]) -> Any:
         )
         right.plot(units, [t["bound_on_rounding"] for t in trials], "--", linewidth=1, color=COLOURS[number])
         right.plot(units, [t["largest_difference_as_printed"] for t in trials], "x:", linewidth=1, **style)
+        right.plot(units, [t["largest_difference_sign_mended"] for t in trials], "+:", linewidth=1, **style)
     right.plot([], [], "--", color="grey", label="bound on rounding")
     right.plot([], [], "x:", color="grey", label="construction as printed")
+    right.plot([], [], "+:", color="grey", label="with the sign of Eq. 8")
     right.set(xscale="log", yscale="log", xlabel="hidden units", ylabel="largest |net − formula|")
     right.set_title("random W, a, b; random points and corners")
     return finish(figure)
@@ -114,21 +116,22 @@ def propositions_figure(content: Mapping[str, Any]) -> Any:
     figure = new_figure(14, 4.6)
     figure.suptitle(f"Propositions 1 and 2: one adder filter of {content['dimension']} entries moves towards x")
     left, middle, right = figure.subplots(1, 3)
-    for number, run in enumerate(content["runs"]):
-        label = f"{RULES[run['weight_grad']]}, α = {run['rate']:g}"
+    colours = {(run["weight_grad"], run["rate"]): COLOURS[n] for n, run in enumerate(content["runs"])}
+    for run in content["runs"]:
+        label, colour = f"{RULES[run['weight_grad']]}, α = {run['rate']:g}", colours[run["weight_grad"], run["rate"]]
         steps = np.arange(len(run["distances"]))
         values = np.array(run["distances"])
         shown = np.where(values > 0, values, np.nan)
         dashes = "--" if run["rate"] > 1 else "-"  # rates α and 2 − α have the same error
-        left.plot(steps, shown, dashes, color=COLOURS[number], linewidth=1.4, label=label)
+        left.plot(steps, shown, dashes, color=colour, linewidth=1.4, label=label)
         if run["rate"] in (0.1, 1.5):
-            middle.plot(run["coordinate"][:41], ".-", color=COLOURS[number], linewidth=1, label=label)
+            middle.plot(run["coordinate"][:41], ".-", color=colour, linewidth=1, label=label)
     left.set(yscale="log", ylim=(1e-17, 1e3), xlabel="step", ylabel="‖x − f‖₁", title="y < 0: the distance itself")
     middle.set(xlabel="step", ylabel="f − x in one coordinate", title="y < 0: back and forth, or straight on")
-    for number, run in enumerate(content["above"]):
-        label = f"{RULES[run['weight_grad']]}, α = {run['rate']:g}"
+    for run in content["above"]:
+        label, colour = f"{RULES[run['weight_grad']]}, α = {run['rate']:g}", colours[run["weight_grad"], run["rate"]]
         errors = np.abs(np.array(run["distances"]) - run["target"])
-        right.plot(errors[: RIGHT_STEPS + 1], color=COLOURS[number], linewidth=1.2, label=label)
+        right.plot(errors[: RIGHT_STEPS + 1], color=colour, linewidth=1.2, label=label)
     right.set(
         yscale="log",
         xlabel="step",
