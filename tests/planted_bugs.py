@@ -55,6 +55,11 @@ def in_kernel(file: str, right: str, wrong: str, *tests: str) -> Bug:
     return Bug(f"kernels/{file}", right, wrong, tests, UNCOMPILED)
 
 
+def in_analysis(file: str, right: str, wrong: str, *tests: str) -> Bug:
+    """Return a bug in what looks into networks: its tests run small nets, which compiling would take longer than."""
+    return Bug(f"analysis/{file}", right, wrong, tests, UNCOMPILED)
+
+
 def compiled_kernel(file: str, right: str, wrong: str, *tests: str) -> Bug:
     """Return a bug in a kernel that shows only where it is compiled."""
     return Bug(f"kernels/{file}", right, wrong, tests)
@@ -68,6 +73,10 @@ POWERS = "tests/test_kernels_powers.py"
 REGISTRY = "tests/test_ops_registry.py"
 BINARY = "tests/test_kernels_binary.py"
 TOY, TOY_DATA = "tests/test_toy.py", "tests/test_data_toy.py"
+COUNT = "tests/test_count.py"
+ANALYSIS = "tests/test_analysis.py"
+TWO_LAYERS = "tests/test_two_layers.py"
+BOUNDED = "tests/test_bounded_width.py"
 
 BUGS = {
     "adder sign flipped": in_kernel(
@@ -627,6 +636,112 @@ BUGS = {
         "results.throw(KeyboardInterrupt())",
         "pass",
         ("tests/test_workers.py", "-k", "no_process_is_left"),
+    ),
+    "count: a filter of one group sees all channels": in_analysis(
+        "counting.py",
+        "return output.size * (layer.weight.size // layer.weight.shape[0])",
+        "return output.size * (layer.weight.size // layer.weight.shape[0]) * getattr(layer, 'groups', 1)",
+        COUNT,
+        "-k",
+        "reference_kernels",
+    ),
+    "count: a distance is one addition": in_analysis(
+        "counting.py", "additions=2 * number)}", "additions=number)}", COUNT, "-k", "reference_kernels"
+    ),
+    "count: squares are no multiplications": in_analysis(
+        "counting.py",
+        "multiplications=number if p == 2 else 0,",
+        "multiplications=0,",
+        COUNT,
+        "-k",
+        "reference_kernels",
+    ),
+    "count: a mean of k numbers takes k additions": in_analysis(
+        "counting.py",
+        "(math.prod(layer.kernel_size) - 1)",
+        "math.prod(layer.kernel_size)",
+        COUNT,
+        "-k",
+        "what_else",
+    ),
+    "count: a layer called twice counts once": in_analysis(
+        "counting.py",
+        "calls.setdefault(module, []).append((",
+        "calls.update({module: []}) or calls[module].append((",
+        COUNT,
+        "-k",
+        "called_twice",
+    ),
+    "cost: a multiplication of 8 bits": in_analysis(
+        "cost.py", "Energy(0.03, 0.2)", "Energy(0.03, 0.3)", COUNT, "-k", "energies"
+    ),
+    "variance: n in place of n − 1": in_analysis(
+        "variance.py", "/ (len(values) - 1)", "/ len(values)", ANALYSIS, "-k", "repetition"
+    ),
+    "variance: its error as if the fourth moment were all": in_analysis(
+        "variance.py", "max(fourth - variance**2, 0.0)", "fourth", ANALYSIS, "-k", "repetition"
+    ),
+    "weights: Laplace's scale around the mean": in_analysis(
+        "weights.py",
+        "float(np.abs(values - location).mean())",
+        "float(np.abs(values - mean).mean())",
+        ANALYSIS,
+        "-k",
+        "scipy",
+    ),
+    "gradients: not the norm but the largest": in_analysis(
+        "gradients.py",
+        "np.linalg.norm(parameter.grad.numpy().astype(np.float64))",
+        "np.abs(parameter.grad.numpy().astype(np.float64)).max()",
+        ANALYSIS,
+        "-k",
+        "gradient_norms",
+    ),
+    "features: an example at the origin": in_analysis(
+        "features.py", "np.where(lengths == 0, 1.0, lengths)", "lengths", ANALYSIS, "-k", "origin"
+    ),
+    "Lemma 2: the bias is not scaled": in_analysis(
+        "two_layers.py",
+        "scaled_adder(centres, heights, heights * b)",
+        "scaled_adder(centres, heights, b)",
+        TWO_LAYERS,
+        "-k",
+        "formula",
+    ),
+    "Lemma 2: M bounds the distances alone": in_analysis(
+        "two_layers.py",
+        "np.maximum(box.farthest(centres) + b, 0.0)",
+        "np.maximum(box.farthest(centres), 0.0)",
+        TWO_LAYERS,
+        "-k",
+        "formula",
+    ),
+    "Theorem 4: the volume under a tent": in_analysis(
+        "approximation.py",
+        "math.factorial(dimension + 1)",
+        "math.factorial(dimension)",
+        "tests/test_approximation.py",
+        "-k",
+        "volume",
+    ),
+    "Lemma 5: one constant pair too many": in_analysis(
+        "bounded_width.py", "rest = (m - 1) * most", "rest = m * most", BOUNDED, "-k", "lattice"
+    ),
+    "Lemma 5: a filter inside the data's range": in_analysis(
+        "bounded_width.py",
+        "np.where(signs > 0, box.low, box.high)",
+        "np.where(signs > 0, box.low, (box.low + box.high) / 2)",
+        BOUNDED,
+        "-k",
+        "lattice",
+    ),
+    "Propositions: y above 0 as if below": in_analysis(
+        "propositions.py",
+        "(distance - target).abs()",
+        "(distance - target)",
+        "tests/test_propositions.py",
+        "-k",
+        "distance_above_0",
     ),
 }
 

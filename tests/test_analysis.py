@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from minadder import analysis
+from minadder import analysis, nn
 from minadder.analysis.variance import estimate
 
 
@@ -117,6 +117,18 @@ def test_the_better_fit_is_the_distribution_that_was_drawn_from(seed: int) -> No
 def test_weights_that_no_distribution_fits_are_refused(weights: list[float], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         analysis.fit_weights(np.array(weights))
+
+
+def test_gradient_norms_are_those_of_the_mean_loss() -> None:
+    generator = np.random.default_rng(0)
+    net = nn.Sequential({"fc": nn.Linear(3, 4)})
+    net.to("float64")
+    inputs, labels = generator.standard_normal((20, 3)), generator.integers(0, 4, 20)
+    logits = net(inputs).numpy()
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    wanted = np.linalg.norm((shares - np.eye(4)[labels]).T @ inputs / 20)
+    assert analysis.filter_gradient_norms(net, inputs, labels) == {"fc.weight": pytest.approx(float(wanted))}
+    assert all(parameter.grad is None for parameter in net.parameters())
 
 
 def test_clusters_are_told_by_centre_and_rays_by_direction() -> None:

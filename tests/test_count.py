@@ -309,6 +309,11 @@ def test_energy_adds_up(numbers: str) -> None:
     assert both == pytest.approx(3 * multiplication + 5 * addition)
 
 
+def test_energies_are_those_of_horowitz_table() -> None:
+    picojoules = {"float32": (0.9, 3.7), "int32": (0.1, 3.1), "int8": (0.03, 0.2)}
+    assert {name: (cost.addition, cost.multiplication) for name, cost in ENERGY.items()} == picojoules
+
+
 def test_costs_that_nobody_knows_are_refused() -> None:
     for cost in (analysis.cycles, analysis.energy):
         with pytest.raises(ValueError, match="7 XNORs"):
