@@ -12,10 +12,11 @@
 from minadder import analysis, callbacks, data, memory, models, nn, ops, optim
 from minadder.autograd import Function, is_grad_enabled, no_grad
 from minadder.checkpoint import load, save
+from minadder.evaluation import evaluate
 from minadder.gradcheck import GradcheckError, gradcheck
 from minadder.random import manual_seed
 from minadder.tensor import Tensor, tensor
-from minadder.training import evaluate, fit
+from minadder.training import fit
 
 __version__ = "0.1.0"
 

@@ -68,6 +68,9 @@ def epoch_line(entry: Epoch, epochs: int) -> str:
     line += f"accuracy {100 * entry['train_accuracy']:.2f} %"
     if entry["test_accuracy"] is not None:
         line += f", test accuracy {100 * entry['test_accuracy']:.2f} %"
+    top5 = entry.get("test_top5_accuracy")  # histories of earlier versions lack it
+    if top5 is not None:
+        line += f", top-5 {100 * top5:.2f} %"
     return f"{line}, {entry['seconds']:.1f} s"
 
 

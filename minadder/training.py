@@ -14,7 +14,8 @@ import numpy as np
 from minadder.autograd import Array, no_grad
 from minadder.data import Dataset, Loader
 from minadder.diagnosis import finite, first_non_finite, warn_without_batchnorm
-from minadder.nn import BCEWithLogitsLoss, CrossEntropyLoss, Module, Parameter
+from minadder.evaluation import count_correct, measure, targets
+from minadder.nn import CrossEntropyLoss, Module, Parameter
 from minadder.nn.adder import AdderLayer
 from minadder.nn.batchnorm import BatchNorm
 from minadder.optim.exponents import LinearP
@@ -25,7 +26,11 @@ from minadder.tensor import Tensor
 
 
 class Epoch(TypedDict):
-    """What the history says of one epoch. Accuracies lie in [0, 1]; the test values are None without test data."""
+    """What the history says of one epoch. Accuracies lie in [0, 1]; the test values are None without test data.
+
+    The share of test examples whose label is among the five largest logits, `test_top5_accuracy`, is told where there
+    are many classes (see `minadder.evaluation`), and None elsewhere.
+    """
 
     epoch: int
     lr: float
@@ -33,6 +38,7 @@ class Epoch(TypedDict):
     train_accuracy: float
     test_loss: float | None
     test_accuracy: float | None
+    test_top5_accuracy: float | None
     seconds: float
 
 
@@ -111,7 +117,8 @@ def fit(
 
     Returns
     -------
-    The history, a dictionary for each epoch: epoch, lr, train_loss, train_accuracy, test_loss, test_accuracy, seconds.
+    The history, a dictionary for each epoch: epoch, lr, train_loss, train_accuracy, test_loss, test_accuracy,
+    test_top5_accuracy (of 100 classes and more, else None), seconds.
 
     Raises
     ------
@@ -190,7 +197,7 @@ def train_epoch(
         for callback in callbacks:
             callback.on_step_end(run)
     check_state(run)
-    test_loss, test_accuracy = (None, None) if test is None else evaluate(run.net, test, loss)
+    test_loss, test_accuracy, test_top5 = (None, None, None) if test is None else measure(run.net, test, loss)
     if test is not None and test_loss is not None and not math.isfinite(test_loss):
         raise RuntimeError(
             f"the test loss is {test_loss} after epoch {run.epoch + 1}. The first layer to give NaN or Inf is "
@@ -204,6 +211,7 @@ def train_epoch(
             "train_accuracy": run.accuracy,
             "test_loss": test_loss,
             "test_accuracy": test_accuracy,
+            "test_top5_accuracy": test_top5,
             "seconds": time.perf_counter() - begin,
         }
     )
@@ -264,36 +272,3 @@ def blame_on_test(net: Module, test: Loader, loss: Module) -> str:
             if not finite(loss(outputs, targets(loss, labels, outputs))):
                 return first_non_finite(net, Tensor(inputs))
     return "none for a single batch, so it is the sum over all"
-
-
-def evaluate(net: Module, data: Loader | Dataset, loss: Module | None = None) -> tuple[float, float]:
-    """Return the mean loss and the accuracy of a network on data, in evaluation mode; its mode is left as it was."""
-    loader = data if isinstance(data, Loader) else Loader(data)
-    criterion = CrossEntropyLoss() if loss is None else loss
-    mode = net.training
-    net.eval()
-    total, correct, seen = 0.0, 0, 0
-    try:
-        with no_grad():
-            for inputs, labels in loader:
-                outputs = net(Tensor(inputs))
-                total += criterion(outputs, targets(criterion, labels, outputs)).item() * len(labels)
-                correct += count_correct(outputs, labels)
-                seen += len(labels)
-    finally:
-        net.train(mode)
-    return total / seen, correct / seen
-
-
-def targets(loss: Module, labels: Array, outputs: Tensor) -> Array:
-    """Return labels as the loss takes them: class numbers, or for the binary loss 0 and 1 in the outputs' shape."""
-    if isinstance(loss, BCEWithLogitsLoss):
-        return labels.reshape(outputs.shape).astype(outputs.dtype)
-    return labels
-
-
-def count_correct(outputs: Tensor, labels: Array) -> int:
-    """Return how many labels the outputs name: by the largest logit, or the sign of a single one."""
-    logits = outputs.numpy()
-    guesses = logits.reshape(-1) > 0 if logits.size == len(labels) else logits.argmax(axis=1)
-    return int(np.count_nonzero(guesses == labels))

@@ -120,6 +120,19 @@ def test_colours_in_folders_are_learnt_at_the_size_of_the_network(pets: Path, tm
     assert ma.evaluate(net.eval(), data.Loader(data.imagefolder(pets, 32)[1]))[1] == 1
 
 
+def test_the_top_5_of_a_hundred_folders_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in range(200):
+        folder = tmp_path / "many" / ("train", "val")[place % 2] / f"{place // 2:02}"
+        folder.mkdir(parents=True)
+        Image.new("RGB", (40, 40), (place, place // 2, 0)).save(folder / "0.png")
+    out = tmp_path / "a"
+    assert run("mlp", out, "--data", "imagefolder", tmp_path / "many", "--epochs", 1) == 0
+    last = history(out)[0]
+    assert last["test_top5_accuracy"] >= last["test_accuracy"]
+    shares = [f"{100 * last[name]:.2f} %" for name in ("test_accuracy", "test_top5_accuracy")]
+    assert f"test accuracy {shares[0]}, top-5 {shares[1]}, after epoch 1;" in capsys.readouterr().out
+
+
 def test_resnet18_trains_on_a_folder_of_images(pets: Path, tmp_path: Path) -> None:
     out = tmp_path / "a"
     for path in pets.rglob("[13].jpg"):

@@ -6,10 +6,15 @@ import io
 
 import numpy as np
 import pytest
+from drawing import seeds
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minadder as ma
 from minadder import callbacks, checkpoint, data, models, nn, optim
+from minadder.callbacks import epoch_line
 from minadder.diagnosis import first_non_finite
+from minadder.evaluation import count_among_first, count_correct
 from minadder.training import Callback
 
 
@@ -48,6 +53,40 @@ def test_the_history_agrees_with_an_evaluation_by_hand():
         logits = net(test.inputs)
     assert history[-1]["test_accuracy"] == pytest.approx((logits.argmax(axis=1) == test.labels).mean())
     assert history[-1]["test_loss"] == pytest.approx(ma.ops.cross_entropy(logits, test.labels).item(), rel=1e-5)
+
+
+@given(seeds, st.integers(1, 12), st.integers(2, 12))
+def test_labels_among_the_first_are_those_that_sorting_finds(seed, first, classes):
+    rng = np.random.default_rng(seed)
+    logits = rng.integers(-3, 4, (20, classes)).astype(np.float32)  # many are equal
+    labels = rng.integers(0, classes, 20)
+    order = np.argsort(-logits, axis=1, kind="stable")[:, :first]
+    assert count_among_first(logits, labels, first) == np.sum(order == labels[:, None])
+    assert count_among_first(logits, labels, 1) == count_correct(ma.tensor(logits), labels)
+
+
+def test_no_label_is_first_beside_a_logit_that_is_no_number():
+    logits = np.array([[np.nan, 1.0, 2.0]])
+    assert [count_among_first(logits, np.array([label]), 1) for label in range(3)] == [0, 0, 0]
+
+
+def test_top_5_is_told_of_many_classes_alone():
+    rng = np.random.default_rng(0)
+    for classes, told in ((99, False), (100, True)):
+        net = models.mlp((4, 8, classes), "conv")
+        test = data.Dataset(
+            rng.standard_normal((70, 4)).astype(np.float32), rng.integers(0, classes, 70), classes, "many"
+        )
+        entry = ma.fit(net, test, data.Loader(test, 32), epochs=1, optimizer=optim.SGD(net.parameters(), lr=0.1))[0]
+        if told:
+            with ma.no_grad():
+                order = np.argsort(-net(test.inputs).numpy(), axis=1)[:, :5]
+            assert entry["test_top5_accuracy"] == (order == test.labels[:, None]).sum() / 70
+            assert entry["test_top5_accuracy"] > entry["test_accuracy"]
+            assert f", top-5 {100 * entry['test_top5_accuracy']:.2f} %" in epoch_line(entry, 1)
+        else:
+            assert entry["test_top5_accuracy"] is None
+            assert "top-5" not in epoch_line(entry, 1)
 
 
 def test_a_step_is_the_one_written_by_hand():

@@ -264,5 +264,6 @@ def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: 
     # a fully-connected filter has an entry for each pixel: it is shown as an image too
     filters = first.numpy().reshape(-1, *train_data.shape) if first.ndim == 2 else first.numpy()
     plot.save_figure(plot.filter_grid(filters, f"filters of the first layer: {name}"), options.out / "filters.png")
-    accuracy = history[-1]["test_accuracy"] or 0.0
-    print(f"test accuracy {100 * accuracy:.2f} % after epoch {epochs}; results in {options.out}")
+    accuracy, top5 = history[-1]["test_accuracy"] or 0.0, history[-1].get("test_top5_accuracy")
+    among_five = "" if top5 is None else f", top-5 {100 * top5:.2f} %,"
+    print(f"test accuracy {100 * accuracy:.2f} %{among_five} after epoch {epochs}; results in {options.out}")
