@@ -22,7 +22,7 @@ from numba.core.dispatcher import Dispatcher
 import minadder as ma
 from minadder import data, models, nn, optim
 from minadder.autograd import reachable
-from minadder.training import count_correct
+from minadder.evaluation import count_correct
 
 SEED = 0
 PARTS = ("loader", "zero_grad", "forward", "loss", "item", "backward", "optimizer", "accuracy")
