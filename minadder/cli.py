@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nminadder: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, ImportError, MemoryError) as error:
         print(f"minadder: {error_text(error)}", file=sys.stderr)
         return 1
     return code
@@ -56,4 +56,6 @@ def error_text(error: Exception) -> str:
     """Return an error's message in one paragraph, with the file that the system complained about."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return " ".join(["the memory is not enough:", *(str(error) or "nothing more is known").split()])
     return " ".join(str(error).split())

@@ -400,6 +400,11 @@ def test_what_the_network_refuses_is_one_paragraph(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.endswith("not 16×16: for those there is mlp\n")
 
 
+def test_images_beyond_all_memory_are_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["count", "lenet5-bn", "--input", "1000000000000000x32x32"]) == 1
+    assert capsys.readouterr().err.startswith("minadder: the memory is not enough: Unable to allocate")
+
+
 @pytest.mark.parametrize("number", ["0", "-3", "x"])
 def test_a_wrong_number_of_classes_is_a_usage_error(capsys: pytest.CaptureFixture[str], number: str) -> None:
     with pytest.raises(SystemExit) as caught:
