@@ -735,6 +735,13 @@ BUGS = {
         "-k",
         "lattice",
     ),
+    "top-5: of equal logits all stand before": Bug(
+        "evaluation.py",
+        "before = ~(logits <= own) | ((logits == own) & earlier)",
+        "before = ~(logits < own)",
+        ("tests/test_training.py", "-k", "sorting"),
+        UNCOMPILED,
+    ),
     "Propositions: y above 0 as if below": in_analysis(
         "propositions.py",
         "(distance - target).abs()",

@@ -31,7 +31,8 @@ def adder_variance(entries: int, input_variance: float, filter_variance: float) 
     """Return (1 − 2/π)·K·(Var[X] + Var[F]), the variance of −Σ |X − F| (Chen et al. 2020, Eq. 9).
 
     X − F is normal with variance s² = Var[X] + Var[F]; its magnitude has the mean s·√(2/π), so the variance
-    s² − s²·2/π. `Universal AdderNets, Eq. 29` has √(π/2) in place of 1 − 2/π, which is 3.4 times too much.
+    s² − s²·2/π. `Universal AdderNets, Eq. 29` (23 in the journal) has √(π/2) in place of 1 − 2/π, 3.4 times too
+    much.
 
     Examples
     --------
