@@ -38,7 +38,8 @@ def test_variance_writes_what_it_measured(tmp_path: Path, capsys: pytest.Capture
         assert one["adder_law"] == analysis.adder_variance(*arguments)
         assert one["conv_law"] == analysis.conv_variance(*arguments)
         assert one["adder"]["variance"] == pytest.approx(one["adder_law"], abs=5 * one["adder"]["error"])
-    text = capsys.readouterr().out
+    text, progress = capsys.readouterr()
+    assert "Var F = 0.001, K = 81 of 81: measured" in progress
     assert max(map(len, text.splitlines()[:-1])) <= 120
     assert f"variance.json and its figure in {tmp_path}" in text
 

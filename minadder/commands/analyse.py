@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -104,7 +105,10 @@ def variance(options: argparse.Namespace) -> list[str]:
     numbers = []
     for place, case in enumerate(FILTER_VARIANCES):
         first = options.seed + place * len(entries)  # a seed each: the same numbers would err to the same side
-        found = [analysis.output_variance(k, 1.0, case, samples, first + nth) for nth, k in enumerate(entries)]
+        found = []
+        for nth, k in enumerate(entries):
+            found.append(analysis.output_variance(k, 1.0, case, samples, first + nth))
+            print(f"Var F = {case:g}, K = {k} of {entries[-1]}: measured", file=sys.stderr, flush=True)
         adder, misprint, conv = (
             np.array([law(k, 1.0, case) for k in entries])
             for law in (analysis.adder_variance, analysis.misprinted_adder_variance, analysis.conv_variance)
