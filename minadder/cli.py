@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import minadder as ma
+from minadder.provenance import as_typed
 
 INTERRUPTED = 130
 
@@ -40,7 +41,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(words)
+    options.typed = as_typed(words)
     try:
         code: int = options.run(options)
     except KeyboardInterrupt:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import platform
+import shlex
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from numba.core import config
 
@@ -52,6 +54,29 @@ def installed(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def as_typed(words: Sequence[str]) -> str:
+    """Return the command of these words without the folder that it writes to; of absolute paths the last part.
+
+    Examples
+    --------
+    >>> from minadder.provenance import as_typed
+    >>> as_typed(["sweep", "eta", "--out", "runs/a", "--seeds", "0", "1"])
+    'minadder sweep eta --seeds 0 1'
+    """
+    kept: list[str] = []
+    left_out = False
+    for word in words:
+        if not left_out and word != "--out" and not word.startswith("--out="):
+            kept.append(Path(word).name if word.startswith("/") else word)
+        left_out = word == "--out"
+    return shlex.join(["minadder", *kept])
+
+
+def with_head(command: str, lines: Sequence[str]) -> bytes:
+    """Return a file of results: what it must say, an empty line, the lines."""
+    return ("\n".join([*as_lines(provenance(command)), "", *lines]).rstrip() + "\n").encode()
 
 
 def as_lines(facts: dict[str, str]) -> list[str]:

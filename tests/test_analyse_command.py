@@ -41,7 +41,7 @@ def test_variance_writes_what_it_measured(tmp_path: Path, capsys: pytest.Capture
     text, progress = capsys.readouterr()
     assert "Var F = 0.001, K = 81 of 81: measured" in progress
     assert max(map(len, text.splitlines()[:-1])) <= 120
-    assert f"variance.json and its figure in {tmp_path}" in text
+    assert f"variance.txt, variance.json and its figure in {tmp_path}" in text
 
 
 def test_gradients_of_adders_are_the_smaller_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

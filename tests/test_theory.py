@@ -20,6 +20,7 @@ def folder(tmp_path_factory):
 def quick(part, out):
     assert cli.main(["theory", part, "--quick", "--out", str(out)]) == 0
     assert (out / f"{part}.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / f"{part}.txt").read_text().startswith(f"command: minadder theory {part} --quick\ndate: 2")
     return json.loads((out / f"{part}.json").read_text())
 
 

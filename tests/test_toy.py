@@ -220,7 +220,9 @@ def numbers(out):
 def test_a_run_leaves_figures_table_numbers_and_nets(finished):
     for name in ("decision.png", "accuracies.png"):
         assert (finished / name).read_bytes().startswith(b"\x89PNG")
-    assert "unit ball" in (finished / "toy.txt").read_text()
+    head, table = (finished / "toy.txt").read_text().split("\n\n", 1)
+    assert head.startswith("command: minadder toy ball --quick --seeds 2\ndate: 2")
+    assert "unit ball" in table
     nets = numbers(finished)["nets"]
     assert [(net["kind"], net["hidden"]) for net in nets] == [(k, n) for k in ("conv", "adder") for n in (1, 2, 3)]
     assert all(net["seeds"] == [0, 1] for net in nets)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import minadder as ma
-from minadder import analysis, checkpoint, data, models, plot
+from minadder import analysis, checkpoint, data, models, plot, provenance
 from minadder.autograd import Array
 from minadder.commands.analysed_nets import KINDS, QUICK_EPOCHS, QUICK_EXAMPLES, chosen_weights, fit, load
 from minadder.commands.train import positive_int, seed
@@ -85,8 +85,10 @@ def run(options: argparse.Namespace) -> int:
     """Do one part: print its table, write its files; return the exit code."""
     options.out = options.out or Path("runs") / f"analyse-{options.part}"
     options.out.mkdir(parents=True, exist_ok=True)
-    print(*options.analyse(options), sep="\n")
-    print(f"written: {options.part}.json and its figure in {options.out}")
+    told = options.analyse(options)
+    print(*told, sep="\n")
+    checkpoint.write_file(options.out / f"{options.part}.txt", provenance.with_head(options.typed, told))
+    print(f"written: {options.part}.txt, {options.part}.json and its figure in {options.out}")
     return 0
 
 

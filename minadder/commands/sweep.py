@@ -86,13 +86,6 @@ def sweep(options: argparse.Namespace, out: Path) -> None:
     what = f"{options.data}, {epochs} epoch{'s' if epochs > 1 else ''}, {seeds}"
     lines = as_lines(table, rows, what, table.setting == (options.data, epochs))
     print(*lines, sep="\n")
-    content = [*provenance.as_lines(provenance.provenance(command_line(options, epochs))), "", *lines]
-    checkpoint.write_file(out / f"{table.name}.txt", ("\n".join(content) + "\n").encode())
+    checkpoint.write_file(out / f"{table.name}.txt", provenance.with_head(options.typed, lines))
     plot.save_figure(table.draw(table, rows, what), out / f"{table.name}.png")
     print(f"\nwritten: {table.name}.txt, {table.name}.png in {out}")
-
-
-def command_line(options: argparse.Namespace, epochs: int) -> str:
-    """Return the command, without what does not change its results: the folder, and the jobs at the same time."""
-    seeds = " ".join(map(str, options.seeds))
-    return f"minadder sweep {options.table} --data {options.data} --epochs {epochs} --seeds {seeds}"

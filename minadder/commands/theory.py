@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minadder import checkpoint, plot
+from minadder import checkpoint, plot, provenance
 from minadder.commands.train import seed
 from minadder.experiments import theory
 from minadder.plot import theory as figures
@@ -57,11 +57,12 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or Path("runs") / f"theory-{options.part}"
     out.mkdir(parents=True, exist_ok=True)
     content = part.measure(options.quick, options.seed)
-    for line in part.tell(content):
-        print(line if len(line) <= WIDTH else textwrap.fill(line, WIDTH))
+    told = [line if len(line) <= WIDTH else textwrap.fill(line, WIDTH) for line in part.tell(content)]
+    print(*told, sep="\n")
+    checkpoint.write_file(out / f"{options.part}.txt", provenance.with_head(options.typed, told))
     checkpoint.write_file(out / f"{options.part}.json", (json.dumps(content) + "\n").encode())
     plot.save_figure(part.draw(content), out / f"{options.part}.png")
-    print(f"\nwritten: {options.part}.json, {options.part}.png in {out}")
+    print(f"\nwritten: {options.part}.txt, {options.part}.json, {options.part}.png in {out}")
     return 0
 
 

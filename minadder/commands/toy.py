@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from minadder import checkpoint, plot
+from minadder import checkpoint, plot, provenance
 from minadder.commands.train import INTERRUPTED, positive_int
 from minadder.experiments import toy, toy_report, workers
 from minadder.nn.convert import KINDS
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     if options.quick:
         told.append("Of a quick run these figures say nothing.")
     print(*told, sep="\n")
-    write(out, rows, told)
+    write(out, rows, provenance.with_head(options.typed, "\n".join(told).strip().splitlines()))
     print(f"\n{len(results)} nets, {time.perf_counter() - begin:.0f} s; results in {out}")
     return 0
 
@@ -133,13 +133,13 @@ def kept_result(job: toy.Job, folder: Path) -> toy.Result | None:
     return result
 
 
-def write(out: Path, rows: Sequence[toy_report.Row], told: Sequence[str]) -> None:
+def write(out: Path, rows: Sequence[toy_report.Row], text: bytes) -> None:
     """Write the table, the numbers and the figures."""
     job = rows[0].results[0].job
     task = toy.TASKS[job.task]
     content = {"task": job.task, "recipe": job.recipe, "iterations": job.iterations, "points": job.points}
     numbers = json.dumps({**content, "nets": [row.content() for row in rows]}, indent=1)
-    checkpoint.write_file(out / TABLE, ("\n".join(told).strip() + "\n").encode())
+    checkpoint.write_file(out / TABLE, text)
     checkpoint.write_file(out / NUMBERS, (numbers + "\n").encode())
     panels: dict[str, list[plot.Panel]] = {}
     reach = toy.reach(task.points(job.points, 0).inputs)
