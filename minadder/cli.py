@@ -42,9 +42,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
     words = sys.argv[1:] if arguments is None else arguments
-    options = parser().parse_args(words)
-    options.typed = as_typed(words)
     try:
+        options = parser().parse_args(words)  # takes a while: it imports all commands
+        options.typed = as_typed(words)
         code: int = options.run(options)
     except KeyboardInterrupt:
         print("\nminadder: interrupted", file=sys.stderr)
