@@ -373,6 +373,14 @@ BUGS = {
         "-k",
         "not_ordinary and float32",
     ),
+    "powers: tasks begin among each other's channels": compiled_kernel(
+        "windowed_powers.py",
+        "begin, end = part * blocks // parts * geo.block, min(",
+        "begin, end = part * geo.channels // parts, min(",
+        POWERS,
+        "-k",
+        "many_channels",
+    ),
     "powers: the gradient has the exponent of the output": in_kernel(
         "adder/cpu.py",
         "p - 1, factor)\n    return x_grad",

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numba.core import config
 
-from minadder.kernels import powers
+from minadder.kernels import powers, windowed_powers
 from minadder.kernels.adder import cpu, reference
 from minadder.kernels.adder.reference import RULES
 from minadder.kernels.powers import FORMATS
@@ -149,6 +149,19 @@ def test_a_difference_that_is_not_ordinary_has_its_power_too(
 def test_any_layer_is_the_reference(dtype: Any, layer: Layer, p: float, rule: str, seed: int) -> None:
     assume(not config.DISABLE_JIT or layer.grad.size * layer.w[0].size < 5000)  # each power takes 3 µs in plain Python
     assert_is_reference(layer.gaussian(seed), p, rule, dtype)
+
+
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="a million powers take seconds in plain Python")
+@pytest.mark.parametrize("groups", [1, 3])
+def test_many_channels_of_few_images_are_cut_into_tasks(groups: int) -> None:
+    layer = lattice_layer((1, 60 * groups, 30, 30), 3 * groups, (3, 3), (1, 1), (1, 1), groups=groups).gaussian(0)
+    grad, x, w = (array.astype(np.float32) for array in (layer.grad, layer.x, layer.w))
+    plan = windowed_powers.laid_out(x, w, *layer.window[:3])
+    assert plan.image_groups == 1
+    assert plan.block < 60
+    wanted = reference.input_grad(layer.grad, layer.x, layer.w, *layer.window, "power", 1.5)
+    ours = cpu.input_grad(grad, x, w, *layer.window, "power", 1.5)
+    np.testing.assert_allclose(ours, wanted, rtol=0, atol=TOLERANCE[np.float32] * np.abs(wanted).max())
 
 
 @both_dtypes

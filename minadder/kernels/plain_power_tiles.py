@@ -50,7 +50,6 @@ def input_power_tile(
     entries: int,
     w: Array,
     first: int,
-    length: int,
     g: Array,
     filters: int,
     places: int,
@@ -59,11 +58,11 @@ def input_power_tile(
     du: Array,
     pitch: int,
 ) -> None:
-    """Add Σ_t g · sgn(w − u)·|w − u|^q to du, for each entry and place."""
+    """Add Σ_t g · sgn(w − u)·|w − u|^q to du, for each entry and place; w holds the filters side by side."""
     for k in range(entries):
         source = np.uintp(offsets[k])
         for t in range(filters):
-            begin, value = np.uintp(t * pitch), w[t * length + first + k]
+            begin, value = np.uintp(t * pitch), w[(first + k) * filters + t]
             for p in range(np.uintp(places)):
                 du[source + p] += g[begin + p] * signed_power(value - u[source + p], table)
 

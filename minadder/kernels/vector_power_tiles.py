@@ -80,7 +80,6 @@ def input_power_tile(
     entries: int,
     w: Array,
     first: int,
-    length: int,
     g: Array,
     filters: int,
     places: int,
@@ -89,14 +88,14 @@ def input_power_tile(
     du: Array,
     pitch: int,
 ) -> None:
-    """Add Σ_t g · sgn(w − u)·|w − u|^q to du, for each entry and place."""
+    """Add Σ_t g · sgn(w − u)·|w − u|^q to du, for each entry and place; w holds the filters side by side."""
     for p in range(0, places, group):
         for k in range(entries):
             xs = load_at(u, offsets, k, p, 1, VECTORS)
             noted = with_notes(zeros(u, VECTORS))
             for t in range(filters):
                 gs = load(g, t * pitch + p, 0, 1, VECTORS)
-                noted = add_input_powers(noted, xs, gs, w, t * length + first + k, table)
+                noted = add_input_powers(noted, xs, gs, w, (first + k) * filters + t, table)
             if extraordinary(noted):
                 plain_power_tiles.input_power_tile(
                     u[p:],
@@ -104,7 +103,6 @@ def input_power_tile(
                     1,
                     w,
                     first + k,
-                    length,
                     g[p:],
                     filters,
                     min(group, places - p),

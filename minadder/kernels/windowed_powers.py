@@ -26,6 +26,9 @@ SCALE = 2.0**-7
 
 What the tables take for 0 is |x − w| < 2^-104 in float32 then."""
 
+INPUT_TASKS = 8
+"""Into so many tasks, at least, the input's gradient is cut where there are few images but many channels."""
+
 UNLIKELY = 0.7310586
 """What filters are filled up with: differences from it are hardly ever 0, which takes longer (`simd_powers.py`)."""
 
@@ -91,6 +94,7 @@ forward_tasks = on_threads(forward_task)
 @kernel
 def input_grad_task(
     task: int,
+    parts: int,
     grad: Array,
     first_filter: int,
     filters: int,
@@ -103,11 +107,13 @@ def input_grad_task(
     geometry: Array,
     x_grad: Array,
 ) -> None:
-    """Write x_grad, for some images and the channels of one group. Windows overlap: a task takes whole images."""
+    """Write x_grad, for some images and a part of a group's channels. Windows overlap: a task takes whole images."""
     geo = geometry[0]
-    image = task * geo.images
+    image, part = task // parts * geo.images, task % parts
     images = min(geo.images, x_grad.shape[0] - image)
-    x_grad[image : image + images, first_channel : first_channel + geo.channels] = 0
+    blocks = (geo.channels + geo.block - 1) // geo.block
+    begin, end = part * blocks // parts * geo.block, min(geo.channels, (part + 1) * blocks // parts * geo.block)
+    x_grad[image : image + images, first_channel + begin : first_channel + end] = 0
     u, du = aligned(geo.elements, grad), aligned(geo.elements, grad)
     u[:] = 0
     g = aligned(filters * geo.pitch, grad)
@@ -116,8 +122,8 @@ def input_grad_task(
         rows = min(geo.rows, geo.out_height - row)
         g[:] = 0
         gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.pitch)
-        for c in range(0, geo.channels, geo.block):
-            channels = min(geo.block, geo.channels - c)
+        for c in range(begin, end, geo.block):
+            channels = min(geo.block, end - c)
             unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
             scale_down(u)
             du[:] = 0
@@ -127,7 +133,6 @@ def input_grad_task(
                 channels * window,
                 w,
                 c * window,
-                geo.length,
                 g,
                 filters,
                 rows * geo.images * geo.out_width,
@@ -247,18 +252,20 @@ def input_grad(
     plan = laid_out(x, w, stride, padding, dilation)
     x_grad = np.empty(x.shape, x.dtype)
     filters = w.shape[0] // groups
+    parts = max(1, min(-(-w.shape[1] // plan.block), -(-INPUT_TASKS // max(1, plan.image_groups))))
     for first in range(0, w.shape[0], filters):
         run(
             input_grad_task,
             input_grad_tasks,
-            plan.image_groups,
+            plan.image_groups * parts,
             POWER_COST * grad.size * w[0].size // groups,
+            parts,
             grad,
             first,
             filters,
             x,
             first // filters * w.shape[1],
-            np.ascontiguousarray(w[first : first + filters]).reshape(-1),
+            w[first : first + filters].reshape(filters, -1).T.reshape(-1),
             table,
             plan.offsets,
             plan.phases,
