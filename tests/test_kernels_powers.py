@@ -160,7 +160,7 @@ def test_many_channels_of_few_images_are_cut_into_tasks(groups: int) -> None:
     assert plan.image_groups == 1
     assert plan.block < 60
     wanted = reference.input_grad(layer.grad, layer.x, layer.w, *layer.window, "power", 1.5)
-    ours = cpu.input_grad(grad, x, w, *layer.window, "power", 1.5)
+    ours = windowed_powers.input_grad(grad, x, w, *layer.window, 0.5, 1.0)  # `cpu` would mend what is not finite
     np.testing.assert_allclose(ours, wanted, rtol=0, atol=TOLERANCE[np.float32] * np.abs(wanted).max())
 
 
