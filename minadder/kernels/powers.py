@@ -2,7 +2,7 @@
 
 With |d| = 2^e · m and 1 ≤ m < 2, |d|^q is 2^(q·e) · m^q. The first factor comes from two tables, of 2^(q·16·a) and of
 2^(q·b) with e = 16·a + b. The second is a polynomial of m, another one for each 16th part of [1, 2), in float64 for
-each 32nd. So each lookup is by a few bits of d, and in float32 each table fits in one vector register of 16 numbers.
+each 32nd. So each lookup is by a few bits of d.
 
 Most numbers are ordinary: 2^-31 ≤ |d| < 2, as kernels scale what layers are given. Where float32 has vector registers
 that can be looked up in, `simd_powers.py` finds the powers of these by a lookup of 2^(q·e) and a polynomial for all m.
