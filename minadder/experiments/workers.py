@@ -42,7 +42,7 @@ def in_processes(
     with joblib.parallel_config("loky", n_jobs=min(processes, len(jobs)), inner_max_num_threads=1):
         parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="all", batch_size=1)
         with ctrl_c_waits():
-            results = parallel(joblib.delayed(function)(job) for job in jobs)
+            results = parallel(joblib.delayed(without_ctrl_c)(function, job) for job in jobs)
         try:
             for result in results:  # noqa: UP028  (`yield from` would close it first: see below)
                 yield result
@@ -51,12 +51,22 @@ def in_processes(
                 results.throw(KeyboardInterrupt())
 
 
+def without_ctrl_c(function: Callable[[Job], Result], job: Job) -> Result:
+    """Run a job in a process that from then on leaves Ctrl-C to the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return function(job)
+
+
 @contextmanager
 def ctrl_c_waits() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment, and for good from processes that are started here: they would all tell of it.
+    """Hold Ctrl-C back for a moment, and from processes that are started here: they would all tell of it.
 
-    A terminal sends it to every process. The one that waits for the results ends the others.
+    A terminal sends it to every process. The one that waits for the results ends the others. The tracker that joblib
+    starts with its first process would let Ctrl-C through again, so it is started before.
     """
+    from joblib.externals.loky.backend import resource_tracker
+
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
