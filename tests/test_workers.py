@@ -27,6 +27,15 @@ def test_jobs_run_in_processes_or_in_this_one() -> None:
     assert list(workers.in_processes(square, [], 2)) == []
 
 
+def deaf_to_ctrl_c(number: int) -> bool:
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_processes_leave_ctrl_c_to_this_one() -> None:
+    assert list(workers.in_processes(deaf_to_ctrl_c, [1, 2, 3], 2)) == [True] * 3
+    assert list(workers.in_processes(deaf_to_ctrl_c, [1, 2, 3], 1)) == [False] * 3
+
+
 def slow_after_the_first(job: tuple[int, Path]) -> int:
     number, file = job
     if number:
