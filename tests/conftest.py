@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, Phase, settings
 from numba.core import config
@@ -21,3 +22,6 @@ settings.register_profile(
     "first failure", settings.get_profile("default"), max_examples=10, phases=[Phase.explicit, Phase.generate]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "uncompiled" if config.DISABLE_JIT else "default"))
+
+# Shells start what they put in the background deaf to Ctrl-C, and all that these start would be so too.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -359,8 +359,8 @@ BUGS = {
     ),
     "powers: the bits beside the exponent looked up": compiled_kernel(
         "simd_powers.py",
-        "builder.lshr(bits, everywhere(whole, mantissa))",
-        "builder.lshr(bits, everywhere(whole, mantissa - 1))",
+        "everywhere(whole, layout.mantissa_bits))\n    scale",
+        "everywhere(whole, layout.mantissa_bits - 1))\n    scale",
         POWERS,
         "-k",
         "layers_compute and float32",
@@ -368,10 +368,24 @@ BUGS = {
     "powers: sums kept that differences which are not ordinary made wrong": compiled_kernel(
         "simd_powers.py",
         'builder.icmp_unsigned("!=", builder.and_(',
-        'builder.icmp_unsigned("<", builder.and_(',
+        'builder.icmp_unsigned(">", builder.and_(',
         POWERS,
         "-k",
         "not_ordinary and float32",
+    ),
+    "powers: the second difference of a pair not looked at": compiled_kernel(
+        "simd_powers.py",
+        "builder.bitcast(second, whole))",
+        "builder.bitcast(first, whole))",
+        POWERS,
+        "-k",
+        "not_ordinary and float32",
+    ),
+    "powers: huge inputs as they are": compiled_kernel(
+        "windowed_powers.py", "value if abs(value) < limit else far", "value", POWERS, "-k", "huge_numbers"
+    ),
+    "powers: huge inputs and huge filters take the same value": compiled_kernel(
+        "windowed_powers.py", "FAR_FILTER = 64.0, 1024.0", "FAR_FILTER = 64.0, 64.0", POWERS, "-k", "huge_numbers"
     ),
     "powers: tasks leave a channel between them to nobody": compiled_kernel(
         "windowed_powers.py",

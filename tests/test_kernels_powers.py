@@ -198,6 +198,29 @@ def test_nan_infinity_and_huge_numbers_are_those_of_the_reference(dtype: Any, va
                 np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("others", [0.5, 300.0, None])
+@pytest.mark.parametrize("filter_value", [1.5 * 2.0**71, -(2.0**77), 2.0**104, 2.0**108, -np.inf])
+@pytest.mark.parametrize("input_value", [1.5 * 2.0**71, -(2.0**77), 2.0**104, 2.0**108, np.inf])
+def test_differences_of_huge_numbers_are_those_of_the_reference(
+    input_value: float, filter_value: float, others: float | None
+) -> None:
+    """Also where they are equal: vector registers know ordinary differences by two bits alone."""
+    layer = lattice_layer((1, 2, 4, 5), 2, (3, 2), (1, 1), (0, 0)).astype(np.float32)
+    if others is None:
+        x, w = np.full_like(layer.x, input_value), np.full_like(layer.w, filter_value)
+    else:
+        x, w = np.full_like(layer.x, others), np.zeros_like(layer.w)
+        x[0, :, :3, :2], w[0] = input_value, filter_value  # the whole first window meets the first filter
+    for p in (1.25, 1.5):
+        with np.errstate(all="ignore"):
+            pairs = [[kernels.forward(x, w, *layer.window, p) for kernels in (cpu, reference)]]
+            for name in ("input_grad", "weight_grad"):
+                gradients = [getattr(kernels, name) for kernels in (cpu, reference)]
+                pairs.append([gradient(layer.grad, x, w, *layer.window, "power", p) for gradient in gradients])
+        for ours, wanted in pairs:
+            np.testing.assert_allclose(ours, wanted, rtol=1e-5)
+
+
 @given(layer=layers(), rules=st.tuples(*[st.sampled_from(RULES)] * 2))
 def test_squares_on_the_lattice_are_the_reference_bit_for_bit(layer: Layer, rules: tuple[str, str]) -> None:
     x, w, grad = layer.x, layer.w, layer.grad

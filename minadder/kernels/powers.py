@@ -84,8 +84,8 @@ class Format:
 
     @property
     def largest(self) -> float:
-        """From here on powers are not finite."""
-        return 2.0 ** (LOW * (self.high - 1) - self.bias)
+        """From here on powers are infinite: with the last fourth of the exponents."""
+        return 2.0 ** (LOW * (self.high - self.high // 4) - self.bias)
 
 
 FORMATS: dict[Any, Format] = {
@@ -122,7 +122,7 @@ def tables(exponent: float, dtype: Any, factor: float = 1.0) -> Array:
     low = 2.0 ** (exponent * (np.arange(LOW) - LOW // 2))
     with np.errstate(over="ignore"):
         high = factor * 2.0 ** (exponent * (LOW * np.arange(layout.high) + LOW // 2 - layout.bias))
-    high[0], high[-1] = 0, np.inf
+    high[0], high[-layout.high // 4 :] = 0, np.inf
     segments = 1 << layout.segment_bits
     coefficients = [segment_polynomial(exponent, layout.degree, segments, segment) for segment in range(segments)]
     ordinary = ordinary_table(exponent, factor) if layout.mantissa_bits == 23 else np.zeros(0)

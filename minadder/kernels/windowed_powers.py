@@ -26,6 +26,10 @@ SCALE = 2.0**-7
 
 What the tables take for 0 is |x − w| < 2^-104 in float32 then."""
 
+FAR_INPUT, FAR_FILTER = 64.0, 1024.0
+"""Inputs and filters that are larger than a limit, times the limit, count as that: so that the power of every
+difference from them is infinite, and none has bits of ordinary ones (`simd_powers.py`)."""
+
 INPUT_TASKS = 8
 """Into so many tasks, at least, the input's gradient is cut where there are few images but many channels."""
 
@@ -34,11 +38,12 @@ UNLIKELY = 0.7310586
 
 
 @kernel
-def scale_down(u: Array) -> None:
-    """Multiply u by `SCALE`."""
-    factor = u.dtype.type(SCALE)
+def scale_down(u: Array, limit: float) -> None:
+    """Multiply u by `SCALE`, and set what is not below the limit then to `FAR_INPUT` times the limit."""
+    factor, far = u.dtype.type(SCALE), u.dtype.type(FAR_INPUT * limit)
     for i in range(np.uintp(u.size)):
-        u[i] *= factor
+        value = u[i] * factor
+        u[i] = value if abs(value) < limit else far
 
 
 @kernel
@@ -48,6 +53,7 @@ def forward_task(
     first_channel: int,
     w: Array,
     table: Array,
+    limit: float,
     first_filter: int,
     filters: int,
     part: int,
@@ -70,7 +76,7 @@ def forward_task(
     for c in range(0, geo.channels, geo.block):
         channels = min(geo.block, geo.channels - c)
         unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
-        scale_down(u)
+        scale_down(u, limit)
         forward_power_tile(
             u,
             offsets,
@@ -102,6 +108,7 @@ def input_grad_task(
     first_channel: int,
     w: Array,
     table: Array,
+    limit: float,
     offsets: Array,
     phases: Array,
     geometry: Array,
@@ -125,7 +132,7 @@ def input_grad_task(
         for c in range(begin, end, geo.block):
             channels = min(geo.block, end - c)
             unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
-            scale_down(u)
+            scale_down(u, limit)
             du[:] = 0
             input_power_tile(
                 u,
@@ -158,6 +165,7 @@ def weight_grad_task(
     first_channel: int,
     w: Array,
     table: Array,
+    limit: float,
     offsets: Array,
     phases: Array,
     geometry: Array,
@@ -181,7 +189,7 @@ def weight_grad_task(
             u[:] = 0
             g[:] = 0
         unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
-        scale_down(u)
+        scale_down(u, limit)
         gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.pitch)
         weight_power_tile(
             u,
@@ -201,15 +209,18 @@ def weight_grad_task(
 weight_grad_tasks = on_threads(weight_grad_task)
 
 
-def scaled(w: Array, exponent: float, factor: float) -> tuple[Array, Array]:
-    """Return filters times `SCALE`, and the table of factor · |d|^exponent for d that has been scaled so."""
-    return w * w.dtype.type(SCALE), powers.tables(exponent, w.dtype, factor * SCALE**-exponent)
+def scaled(w: Array, exponent: float, factor: float) -> tuple[Array, Array, float]:
+    """Return filters as `scale_down` makes the input, the table of factor · |d|^exponent for it, and the limit."""
+    limit = w.dtype.type(powers.FORMATS[w.dtype].largest / 2)
+    smaller = w * w.dtype.type(SCALE)
+    table = powers.tables(exponent, w.dtype, factor * SCALE**-exponent)
+    return np.where(np.abs(smaller) < limit, smaller, limit * w.dtype.type(FAR_FILTER)), table, limit
 
 
 def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, exponent: float) -> Array:
     """Return −Σ |X − F|^q over each window, 1 < q < 2."""
     x = np.ascontiguousarray(x)
-    w, table = scaled(w, exponent, 1.0)
+    w, table, limit = scaled(w, exponent, 1.0)
     plan = laid_out(x, w, stride, padding, dilation)
     y = np.empty((x.shape[0], w.shape[0], *plan.output), x.dtype)
     filters = w.shape[0] // groups
@@ -224,6 +235,7 @@ def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, gro
             first // filters * w.shape[1],
             as_rows(w[first : first + filters], UNLIKELY),
             table,
+            limit,
             first,
             filters,
             part,
@@ -248,7 +260,7 @@ def input_grad(
 ) -> Array:
     """Return Σ G · factor·sgn(F − X)·|F − X|^q over the windows that see each entry of X, 0 < q < 1."""
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
-    w, table = scaled(w, exponent, factor)
+    w, table, limit = scaled(w, exponent, factor)
     plan = laid_out(x, w, stride, padding, dilation)
     x_grad = np.empty(x.shape, x.dtype)
     filters = w.shape[0] // groups
@@ -267,6 +279,7 @@ def input_grad(
             first // filters * w.shape[1],
             w[first : first + filters].reshape(filters, -1).T.reshape(-1),
             table,
+            limit,
             plan.offsets,
             plan.phases,
             plan.geometry,
@@ -288,7 +301,7 @@ def weight_grad(
 ) -> Array:
     """Return Σ G · factor·sgn(X − F)·|X − F|^q over all windows, in the shape of w, 0 < q < 1."""
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
-    w, table = scaled(w, exponent, factor)
+    w, table, limit = scaled(w, exponent, factor)
     plan = laid_out(x, w, stride, padding, dilation)
     w_grad = np.empty(w.shape, x.dtype)
     filters = w.shape[0] // groups
@@ -309,6 +322,7 @@ def weight_grad(
             first // filters * w.shape[1],
             by_blocks(own, plan.block, UNLIKELY),
             table,
+            limit,
             plan.offsets,
             plan.phases,
             plan.geometry,
