@@ -404,7 +404,10 @@ BUGS = {
         "any_layer",
     ),
     "squares: each group with the squares of the first": in_kernel(
-        "adder/square.py", "squares[task, t // filters, i]", "squares[task, 0, i]", POWERS, "-k", "squares"
+        "windowed.py", "filter_squares[first : first + filters]", "filter_squares[:filters]", POWERS, "-k", "squares"
+    ),
+    "squares: only those of the last channels laid out together": in_kernel(
+        "windowed.py", "    if first == 0:\n        squares[:] = 0", "    squares[:] = 0", POWERS, "-k", "squares_of"
     ),
     "p falls by the wrong end": Bug(
         "optim/exponents.py",

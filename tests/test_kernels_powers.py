@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numba.core import config
 
-from minadder.kernels import powers, windowed_powers
+from minadder.kernels import powers, windowed, windowed_powers
 from minadder.kernels.adder import cpu, reference
 from minadder.kernels.adder.reference import RULES
 from minadder.kernels.powers import FORMATS
@@ -219,6 +219,14 @@ def test_differences_of_huge_numbers_are_those_of_the_reference(
                 pairs.append([gradient(layer.grad, x, w, *layer.window, "power", p) for gradient in gradients])
         for ours, wanted in pairs:
             np.testing.assert_allclose(ours, wanted, rtol=1e-5)
+
+
+def test_squares_of_channels_that_are_laid_out_one_after_the_other_add_up() -> None:
+    layer = lattice_layer((1, 150, 30, 33), 2, (1, 1), (1, 1), (0, 0))
+    assert windowed.laid_out(layer.x, layer.w, *layer.window[:3]).block < 150
+    np.testing.assert_array_equal(
+        cpu.forward(layer.x, layer.w, *layer.window, 2.0), reference.forward(layer.x, layer.w, *layer.window, 2.0)
+    )
 
 
 @given(layer=layers(), rules=st.tuples(*[st.sampled_from(RULES)] * 2))

@@ -1,5 +1,9 @@
 """What adder layers and convolutions share: each output is a sum over a window, of |x − f| or of x·f.
 
+ℓ2 distances are products mostly: −Σ (x − f)² = 2·Σ x·f − Σ x² − Σ f² (Universal AdderNets, Eq. 19), where Σ x² is the
+same for all filters. The sums cancel where x is close to f: the error is a few roundings of Σ x² + Σ f², not of the
+result.
+
 A task lays out what some windows see (`unfold.py`) in a buffer that its core's cache holds, and runs the inner loops of
 `tiles.py` on it. So no (K × places) array exists and never a (filters × K × places) one. Every sum is cut into parts by
 the shapes alone, so the bits do not depend on the number of threads.
@@ -30,12 +34,34 @@ def bands(geometry: Any) -> int:
 
 
 @kernel
+def add_squares(u: Array, offsets: Array, entries: int, first: int, places: int, squares: Array) -> None:
+    """Add Σ_k u² to the squares, one for each place. `first` is the block's first entry; at 0 they hold nothing yet."""
+    if first == 0:
+        squares[:] = 0
+    for k in range(entries):
+        source = np.uintp(offsets[k])
+        for p in range(np.uintp(places)):
+            squares[p] += u[source + p] * u[source + p]
+
+
+@kernel
+def products_to_distances(out: Array, pitch: int, places: int, squares: Array, filter_squares: Array) -> None:
+    """Replace Σ x·f in out, for each filter and place, by 2·Σ x·f − Σ x² − Σ f²."""
+    two = out.dtype.type(2)
+    for t in range(filter_squares.size):
+        begin, of_filter = np.uintp(t * pitch), filter_squares[t]
+        for p in range(np.uintp(places)):
+            out[begin + p] = two * out[begin + p] - squares[p] - of_filter
+
+
+@kernel
 def forward_task(
     task: int,
     x: Array,
     first_channel: int,
     w: Array,
     distance: bool,
+    filter_squares: Array,
     first_filter: int,
     filters: int,
     part: int,
@@ -45,7 +71,10 @@ def forward_task(
     y: Array,
     one: float,
 ) -> None:
-    """Write a band of rows of some images, for `part` filters of a group, to y (N, T, H', W')."""
+    """Write a band of rows of some images, for `part` filters of a group, to y (N, T, H', W').
+
+    Where there are any `filter_squares`, Σ f² of the group's filters, the products become ℓ2 distances.
+    """
     geo = geometry[0]
     parts = (filters + part - 1) // part
     begin = task % parts * part
@@ -54,7 +83,9 @@ def forward_task(
     images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
     u = aligned(geo.elements, x)
     out = aligned((count + 1) // 2 * 2 * geo.pitch, x)
-    window = geo.kernel_height * geo.kernel_width
+    window, places = geo.kernel_height * geo.kernel_width, rows * geo.images * geo.out_width
+    squared = filter_squares.size > 0
+    squares = np.empty(places if squared else 0, x.dtype)
     for c in range(0, geo.channels, geo.block):
         channels = min(geo.block, geo.channels - c)
         unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
@@ -66,13 +97,17 @@ def forward_task(
             c * window,
             geo.length,
             count,
-            rows * geo.images * geo.out_width,
+            places,
             geo.group,
             distance,
             out,
             geo.pitch,
             one,
         )
+        if squared:
+            add_squares(u, offsets, channels * window, c, places, squares)
+    if squared:
+        products_to_distances(out, geo.pitch, places, squares, filter_squares[begin : begin + count])
     scatter_outputs(out, geo.pitch, image, images, first_filter + begin, count, row, rows, geometry, y)
 
 
@@ -100,9 +135,13 @@ def as_rows(w: Array, fill: float = 0) -> Array:
     return flat if w.shape[0] % 2 == 0 else np.append(flat, np.full(w[0].size, fill, w.dtype))
 
 
-def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, distance: bool) -> Array:
-    """Return −Σ |X − F| over each window where `distance`, else Σ X·F."""
+def forward(
+    x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, p: int | None = None
+) -> Array:
+    """Return −Σ |X − F|^p over each window for a p of 1 or 2, without one Σ X·F."""
     x = np.ascontiguousarray(x)
+    flat = w.reshape(w.shape[0], -1)
+    filter_squares = np.einsum("tk,tk->t", flat, flat) if p == 2 else np.empty(0, w.dtype)
     plan = laid_out(x, w, stride, padding, dilation)
     y = np.empty((x.shape[0], w.shape[0], *plan.output), x.dtype)
     filters = w.shape[0] // groups
@@ -116,7 +155,8 @@ def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, gro
             x,
             first // filters * w.shape[1],
             as_rows(w[first : first + filters]),
-            distance,
+            p == 1,
+            filter_squares[first : first + filters],
             first,
             filters,
             part,

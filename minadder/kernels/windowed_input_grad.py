@@ -146,7 +146,7 @@ def input_grad(
     if overlapping and as_large and stride == (1, 1) and np.isfinite(w).all():  # NaN · 0 would show at the border
         turned = turned_round(w, groups)
         if rule == PRODUCT:
-            return forward(grad, turned, stride, around, dilation, groups, distance=False)
+            return forward(grad, turned, stride, around, dilation, groups)
         return pulled(grad, x, turned, around, dilation, groups, rule)
     return pushed(grad, x, w, stride, padding, dilation, groups, rule)
 

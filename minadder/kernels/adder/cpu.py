@@ -4,8 +4,8 @@
         for t in filters:
             Y[i, t] = −Σ_k |X[i, k] − F[t, k]|^p
 
-`windowed.py` and its companions arrange it for the machine, and share the arrangement with the convolution. p = 2 is
-mostly products (`square.py`), other p need powers (`powers.py`).
+`windowed.py` and its companions arrange it for the machine, and share the arrangement with the convolution. Other p
+than 1 and 2 need powers (`powers.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from minadder.autograd import Array
 from minadder.kernels import windowed, windowed_input_grad, windowed_powers, windowed_weight_grad
-from minadder.kernels.adder import reference, square
+from minadder.kernels.adder import reference
 from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import FULL_PRECISION, HARDTANH, SIGN
 
@@ -24,10 +24,8 @@ RULE_CODES = {"sign": SIGN, "full_precision": FULL_PRECISION, "hardtanh": HARDTA
 def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, p: float = 1.0) -> Array:
     """Return Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20). A padded cell counts |0 − F|^p."""
     window = stride, padding, dilation, groups
-    if p == 1:
-        return windowed.forward(x, w, *window, distance=True)
-    if p == 2:
-        return square.forward(x, w, *window)
+    if p in (1, 2):
+        return windowed.forward(x, w, *window, p=int(p))
     y = windowed_powers.forward(x, w, *window, p)
     return y if all_finite(y) else reference.forward(x, w, *window, p)
 
