@@ -406,6 +406,14 @@ BUGS = {
     "squares: each group with the squares of the first": in_kernel(
         "windowed.py", "filter_squares[first : first + filters]", "filter_squares[:filters]", POWERS, "-k", "squares"
     ),
+    "squares: a point's and a filter's exchanged": in_kernel(
+        "adder/cpu.py",
+        "square_sums(filters), square_sums(points)",
+        "square_sums(points), square_sums(filters)",
+        POWERS,
+        "-k",
+        "whole_image",
+    ),
     "squares: only those of the last channels laid out together": in_kernel(
         "windowed.py", "    if first == 0:\n        squares[:] = 0", "    squares[:] = 0", POWERS, "-k", "squares_of"
     ),

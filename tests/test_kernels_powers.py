@@ -221,6 +221,14 @@ def test_differences_of_huge_numbers_are_those_of_the_reference(
             np.testing.assert_allclose(ours, wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 7])
+def test_squares_of_windows_of_the_whole_image_are_the_reference_bit_for_bit(channels: int) -> None:
+    layer = lattice_layer((5, channels, 3, 2), 4, (3, 2), (2, 1), (0, 0))
+    ours = cpu.forward(layer.x, layer.w, *layer.window, 2.0)
+    np.testing.assert_array_equal(ours, reference.forward(layer.x, layer.w, *layer.window, 2.0))
+    assert ours.shape == (5, 4, 1, 1)
+
+
 def test_squares_of_channels_that_are_laid_out_one_after_the_other_add_up() -> None:
     layer = lattice_layer((1, 150, 30, 33), 2, (1, 1), (1, 1), (0, 0))
     assert windowed.laid_out(layer.x, layer.w, *layer.window[:3]).block < 150

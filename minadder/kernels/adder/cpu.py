@@ -17,6 +17,7 @@ from minadder.kernels import windowed, windowed_input_grad, windowed_powers, win
 from minadder.kernels.adder import reference
 from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import FULL_PRECISION, HARDTANH, SIGN
+from minadder.kernels.windowed import products_to_distances, square_sums
 
 RULE_CODES = {"sign": SIGN, "full_precision": FULL_PRECISION, "hardtanh": HARDTANH}
 
@@ -24,10 +25,23 @@ RULE_CODES = {"sign": SIGN, "full_precision": FULL_PRECISION, "hardtanh": HARDTA
 def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, p: float = 1.0) -> Array:
     """Return Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20). A padded cell counts |0 − F|^p."""
     window = stride, padding, dilation, groups
+    if p == 2 and padding == (0, 0) and x.shape[1:] == w.shape[1:]:
+        return square_of_points(x, w)
     if p in (1, 2):
         return windowed.forward(x, w, *window, p=int(p))
     y = windowed_powers.forward(x, w, *window, p)
     return y if all_finite(y) else reference.forward(x, w, *window, p)
+
+
+def square_of_points(x: Array, w: Array) -> Array:
+    """Return −Σ (X − F)² where a window is the whole image: of a fully-connected layer, by a matrix product."""
+    points, filters = x.reshape(x.shape[0], -1), w.reshape(w.shape[0], -1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y: Array = points @ filters.T
+    # a place for each filter here, and a row for each point
+    count = filters.shape[0]
+    products_to_distances(y.reshape(-1), count, count, square_sums(filters), square_sums(points))
+    return y.reshape(*y.shape, 1, 1)
 
 
 def input_grad(
