@@ -108,11 +108,20 @@ def test_the_exponents_tables_have_their_times_over_others() -> None:
     of_two, between = (line.split()[3:] for line in tables.exponent_tables(found) if "stage" in line)
     assert of_two == ["30.000", "1.50", "–", "–"]
     assert between == ["80.000", "2.00", "–", "–", "90.000", "3.00", "–", "–"]
+
+
+def test_the_exponents_bars_are_of_the_worst_layer() -> None:
+    """One that the other layers do not hide, as they do in a median."""
+    fast = {"adder forward": 0.04, "lp forward": 0.04, "conv forward": 0.02, "l2 forward": 0.02}
+    found = results(*(measured(**{**fast, **slow}) for slow in ({}, {"lp forward": 0.08, "l2 forward": 0.03}, {})))
+    fully_connected = Measured(
+        Layer("LeNet-5", "fc1", (2, 4, 1, 1), (4, 4, 1, 1)), {"conv forward": [1], "l2 forward": [3]}
+    )
+    found.layers.append(fully_connected)  # its convolution is a matrix product
     values = {bar.figure: bar.value for bar in bars.bars(found) if bar.figure[0] == "ℓ" and bar.value is not None}
     assert values == {
-        "ℓp adder forward, time over the ℓ1 adder's, ResNet-20 3×3": pytest.approx(2),
-        "ℓp filter gradient, time over the sign's, ResNet-20 3×3": pytest.approx(3),
-        "ℓ2 adder forward, time over the convolution's, ResNet-20 3×3": pytest.approx(1.5),
+        "ℓp adder forward, time over the ℓ1 adder's, worst layer": pytest.approx(2),
+        "ℓ2 adder forward, time over the convolution's, worst layer": pytest.approx(1.5),
     }
 
 
