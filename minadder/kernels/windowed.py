@@ -34,6 +34,13 @@ def bands(geometry: Any) -> int:
 
 
 @kernel
+def group_and_rest(task: int, x: Array, geometry: Any) -> tuple[int, int]:
+    """Return the group of channels of x that a task is of, and the number of the task among the group's."""
+    groups = x.shape[1] // geometry[0].channels
+    return task % groups, task // groups
+
+
+@kernel
 def add_squares(u: Array, offsets: Array, entries: int, first: int, places: int, squares: Array) -> None:
     """Add Σ_k u² to the squares, one for each place. `first` is the block's first entry; at 0 they hold nothing yet."""
     if first == 0:
@@ -58,11 +65,9 @@ def products_to_distances(out: Array, pitch: int, places: int, squares: Array, f
 def forward_task(
     task: int,
     x: Array,
-    first_channel: int,
     w: Array,
     distance: bool,
     filter_squares: Array,
-    first_filter: int,
     filters: int,
     part: int,
     offsets: Array,
@@ -71,14 +76,16 @@ def forward_task(
     y: Array,
     one: float,
 ) -> None:
-    """Write a band of rows of some images, for `part` filters of a group, to y (N, T, H', W').
+    """Write a band of rows of some images, for `part` of a group's `filters` filters, to y (N, T, H', W').
 
-    Where there are any `filter_squares`, Σ f² of the group's filters, the products become ℓ2 distances.
+    Where there are any `filter_squares`, Σ f² of each filter, the products become ℓ2 distances.
     """
     geo = geometry[0]
+    group, task = group_and_rest(task, x, geometry)
     parts = (filters + part - 1) // part
     begin = task % parts * part
     count = min(part, filters - begin)
+    first = group * filters + begin
     image, row = task // parts // bands(geometry) * geo.images, task // parts % bands(geometry) * geo.rows
     images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
     u = aligned(geo.elements, x)
@@ -88,12 +95,12 @@ def forward_task(
     squares = np.empty(places if squared else 0, x.dtype)
     for c in range(0, geo.channels, geo.block):
         channels = min(geo.block, geo.channels - c)
-        unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
+        unfold(x, image, images, group * geo.channels + c, channels, row, rows, phases, geometry, u)
         forward_tile(
             u,
             offsets,
             channels * window,
-            w[begin * geo.length :],
+            w[first * geo.length :],
             c * window,
             geo.length,
             count,
@@ -107,8 +114,8 @@ def forward_task(
         if squared:
             add_squares(u, offsets, channels * window, c, places, squares)
     if squared:
-        products_to_distances(out, geo.pitch, places, squares, filter_squares[begin : begin + count])
-    scatter_outputs(out, geo.pitch, image, images, first_filter + begin, count, row, rows, geometry, y)
+        products_to_distances(out, geo.pitch, places, squares, filter_squares[first : first + count])
+    scatter_outputs(out, geo.pitch, image, images, first, count, row, rows, geometry, y)
 
 
 forward_tasks = on_threads(forward_task)
@@ -151,24 +158,21 @@ def forward(
     y = np.empty((x.shape[0], w.shape[0], *plan.output), x.dtype)
     filters = w.shape[0] // groups
     part = plan.filters_per_task(filters)
-    for first in range(0, w.shape[0], filters):
-        run(
-            forward_task,
-            forward_tasks,
-            plan.image_groups * plan.bands * -(-filters // part),
-            y.size * w[0].size // groups,
-            x,
-            first // filters * w.shape[1],
-            as_rows(w[first : first + filters]),
-            p == 1,
-            filter_squares[first : first + filters],
-            first,
-            filters,
-            part,
-            plan.offsets,
-            plan.phases,
-            plan.geometry,
-            y,
-            x.dtype.type(1),
-        )
+    run(
+        forward_task,
+        forward_tasks,
+        groups * plan.image_groups * plan.bands * -(-filters // part),
+        y.size * w[0].size,
+        x,
+        as_rows(w),
+        p == 1,
+        filter_squares,
+        filters,
+        part,
+        plan.offsets,
+        plan.phases,
+        plan.geometry,
+        y,
+        x.dtype.type(1),
+    )
     return y

@@ -19,7 +19,7 @@ from minadder.kernels.simd import PRODUCT
 from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import input_grad_tile, pulled_grad_tile
 from minadder.kernels.unfold import aligned, fold, gather_outputs, scatter_outputs, unfold
-from minadder.kernels.windowed import as_rows, bands, forward, laid_out, run
+from minadder.kernels.windowed import as_rows, bands, forward, group_and_rest, laid_out, run
 
 PULL_SHARE = 0.8
 """Least size of an output, as a share of the input's, for which pulling is faster."""
@@ -29,10 +29,8 @@ PULL_SHARE = 0.8
 def pushed_grad_task(
     task: int,
     grad: Array,
-    first_filter: int,
     filters: int,
     x: Array,
-    first_channel: int,
     w: Array,
     rule: int,
     offsets: Array,
@@ -43,6 +41,8 @@ def pushed_grad_task(
 ) -> None:
     """Write x_grad, for some images and the channels of one group. Windows overlap: a task takes whole images."""
     geo = geometry[0]
+    group, task = group_and_rest(task, x, geometry)
+    first_channel, first_filter = group * geo.channels, group * filters
     image = task * geo.images
     images = min(geo.images, x_grad.shape[0] - image)
     x_grad[image : image + images, first_channel : first_channel + geo.channels] = 0
@@ -62,7 +62,7 @@ def pushed_grad_task(
                 u,
                 offsets,
                 channels * window,
-                w,
+                w[first_filter * geo.length :],
                 c * window,
                 geo.length,
                 g,
@@ -84,9 +84,7 @@ pushed_grad_tasks = on_threads(pushed_grad_task)
 def pulled_grad_task(
     task: int,
     grad: Array,
-    first_filter: int,
     x: Array,
-    first_channel: int,
     channels: int,
     part: int,
     w: Array,
@@ -99,25 +97,27 @@ def pulled_grad_task(
 ) -> None:
     """Write a band of rows of x_grad, for some images and `part` channels of a group; the layout is of grad."""
     geo = geometry[0]
+    group, task = group_and_rest(task, grad, geometry)
     parts = (channels + part - 1) // part
     begin = task % parts * part
     count = min(part, channels - begin)
+    first = group * channels + begin
     image, row = task // parts // bands(geometry) * geo.images, task // parts % bands(geometry) * geo.rows
     images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
     u = aligned(geo.elements, x)
     size = (count + 1) // 2 * 2 * geo.pitch
     values, out = aligned(size, x), aligned(size, x)
     values[:] = 0
-    gather_outputs(x, image, images, first_channel + begin, count, row, rows, geometry, values, geo.pitch)
+    gather_outputs(x, image, images, first, count, row, rows, geometry, values, geo.pitch)
     window = geo.kernel_height * geo.kernel_width
     for t in range(0, geo.channels, geo.block):
         block = min(geo.block, geo.channels - t)
-        unfold(grad, image, images, first_filter + t, block, row, rows, phases, geometry, u)
+        unfold(grad, image, images, group * geo.channels + t, block, row, rows, phases, geometry, u)
         pulled_grad_tile(
             u,
             offsets,
             block * window,
-            w[begin * geo.length :],
+            w[first * geo.length :],
             t * window,
             geo.length,
             values,
@@ -129,7 +129,7 @@ def pulled_grad_task(
             geo.pitch,
             one,
         )
-    scatter_outputs(out, geo.pitch, image, images, first_channel + begin, count, row, rows, geometry, x_grad)
+    scatter_outputs(out, geo.pitch, image, images, first, count, row, rows, geometry, x_grad)
 
 
 pulled_grad_tasks = on_threads(pulled_grad_task)
@@ -162,29 +162,25 @@ def pulled(grad: Array, x: Array, turned: Array, padding: Pair, dilation: Pair, 
     """Return the gradient by collecting, for each entry of X, from all windows that see it; for stride 1."""
     plan = laid_out(grad, turned, (1, 1), padding, dilation)
     x_grad = np.empty(x.shape, x.dtype)
-    channels, filters = turned.shape[0] // groups, turned.shape[1]
+    channels = turned.shape[0] // groups
     part = plan.filters_per_task(channels)
-    for group in range(groups):
-        first = group * channels
-        run(
-            pulled_grad_task,
-            pulled_grad_tasks,
-            plan.image_groups * plan.bands * -(-channels // part),
-            x.size // groups * turned[0].size,
-            grad,
-            group * filters,
-            x,
-            first,
-            channels,
-            part,
-            as_rows(turned[first : first + channels]),
-            rule,
-            plan.offsets,
-            plan.phases,
-            plan.geometry,
-            x_grad,
-            x.dtype.type(1),
-        )
+    run(
+        pulled_grad_task,
+        pulled_grad_tasks,
+        groups * plan.image_groups * plan.bands * -(-channels // part),
+        x.size * turned[0].size,
+        grad,
+        x,
+        channels,
+        part,
+        as_rows(turned),
+        rule,
+        plan.offsets,
+        plan.phases,
+        plan.geometry,
+        x_grad,
+        x.dtype.type(1),
+    )
     return x_grad
 
 
@@ -194,26 +190,22 @@ def pushed(
     """Return the gradient by adding what each window gives to all entries that it sees."""
     plan = laid_out(x, w, stride, padding, dilation)
     x_grad = np.empty(x.shape, x.dtype)
-    filters = w.shape[0] // groups
-    for first in range(0, w.shape[0], filters):
-        rows = np.zeros(filters * w[0].size + 4, w.dtype)  # a tile may read a little beyond the end
-        rows[:-4] = w[first : first + filters].reshape(-1)
-        run(
-            pushed_grad_task,
-            pushed_grad_tasks,
-            plan.image_groups,
-            grad.size * w[0].size // groups,
-            grad,
-            first,
-            filters,
-            x,
-            first // filters * w.shape[1],
-            rows,
-            rule,
-            plan.offsets,
-            plan.phases,
-            plan.geometry,
-            x_grad,
-            x.dtype.type(1),
-        )
+    rows = np.zeros(w.size + 4, w.dtype)  # a tile may read a little beyond the end
+    rows[:-4] = w.reshape(-1)
+    run(
+        pushed_grad_task,
+        pushed_grad_tasks,
+        groups * plan.image_groups,
+        grad.size * w[0].size,
+        grad,
+        w.shape[0] // groups,
+        x,
+        rows,
+        rule,
+        plan.offsets,
+        plan.phases,
+        plan.geometry,
+        x_grad,
+        x.dtype.type(1),
+    )
     return x_grad

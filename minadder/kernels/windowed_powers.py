@@ -15,8 +15,8 @@ from minadder.kernels.geometry import Pair
 from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import forward_power_tile, input_power_tile, weight_power_tile
 from minadder.kernels.unfold import aligned, fold, gather_outputs, scatter_outputs, unfold
-from minadder.kernels.windowed import as_rows, bands, laid_out, run
-from minadder.kernels.windowed_weight_grad import PARTIAL_ELEMENTS, blocks_shape, by_blocks, from_blocks
+from minadder.kernels.windowed import as_rows, bands, group_and_rest, laid_out, run
+from minadder.kernels.windowed_weight_grad import blocks_shape, by_blocks, from_blocks, parts_of_batch
 
 POWER_COST = 4
 """A power costs about as much as so many distances: for when threads are worth to be woken."""
@@ -50,11 +50,9 @@ def scale_down(u: Array, limit: float) -> None:
 def forward_task(
     task: int,
     x: Array,
-    first_channel: int,
     w: Array,
     table: Array,
     limit: float,
-    first_filter: int,
     filters: int,
     part: int,
     offsets: Array,
@@ -62,11 +60,13 @@ def forward_task(
     geometry: Array,
     y: Array,
 ) -> None:
-    """Write a band of rows of some images, for `part` filters of a group, to y (N, T, H', W')."""
+    """Write a band of rows of some images, for `part` of a group's `filters` filters, to y (N, T, H', W')."""
     geo = geometry[0]
+    group, task = group_and_rest(task, x, geometry)
     parts = (filters + part - 1) // part
     begin = task % parts * part
     count = min(part, filters - begin)
+    first = group * filters + begin
     image, row = task // parts // bands(geometry) * geo.images, task // parts % bands(geometry) * geo.rows
     images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
     u = aligned(geo.elements, x)
@@ -75,13 +75,13 @@ def forward_task(
     window, places = geo.kernel_height * geo.kernel_width, rows * geo.images * geo.out_width
     for c in range(0, geo.channels, geo.block):
         channels = min(geo.block, geo.channels - c)
-        unfold(x, image, images, first_channel + c, channels, row, rows, phases, geometry, u)
+        unfold(x, image, images, group * geo.channels + c, channels, row, rows, phases, geometry, u)
         scale_down(u, limit)
         forward_power_tile(
             u,
             offsets,
             channels * window,
-            w[begin * geo.length :],
+            w[first * geo.length :],
             c * window,
             geo.length,
             count,
@@ -91,7 +91,7 @@ def forward_task(
             out,
             geo.pitch,
         )
-    scatter_outputs(out, geo.pitch, image, images, first_filter + begin, count, row, rows, geometry, y)
+    scatter_outputs(out, geo.pitch, image, images, first, count, row, rows, geometry, y)
 
 
 forward_tasks = on_threads(forward_task)
@@ -102,10 +102,8 @@ def input_grad_task(
     task: int,
     parts: int,
     grad: Array,
-    first_filter: int,
     filters: int,
     x: Array,
-    first_channel: int,
     w: Array,
     table: Array,
     limit: float,
@@ -116,6 +114,8 @@ def input_grad_task(
 ) -> None:
     """Write x_grad, for some images and a part of a group's channels. Windows overlap: a task takes whole images."""
     geo = geometry[0]
+    group, task = group_and_rest(task, x, geometry)
+    first_channel, first_filter = group * geo.channels, group * filters
     image, part = task // parts * geo.images, task % parts
     images = min(geo.images, x_grad.shape[0] - image)
     blocks = (geo.channels + geo.block - 1) // geo.block
@@ -138,7 +138,7 @@ def input_grad_task(
                 u,
                 offsets,
                 channels * window,
-                w,
+                w[first_filter * geo.length :],
                 c * window,
                 g,
                 filters,
@@ -159,10 +159,8 @@ def weight_grad_task(
     task: int,
     parts: int,
     grad: Array,
-    first_filter: int,
     filters: int,
     x: Array,
-    first_channel: int,
     w: Array,
     table: Array,
     limit: float,
@@ -171,9 +169,11 @@ def weight_grad_task(
     geometry: Array,
     partial: Array,
 ) -> None:
-    """Add to partial (parts, channel blocks, ·) what a part of all bands gives one block of channels."""
+    """Add to partial (parts, groups, channel blocks, ·) what a part of all bands gives one block of channels."""
     geo = geometry[0]
-    blocks = partial.shape[1]
+    group, task = group_and_rest(task, x, geometry)
+    first_channel, first_filter = group * geo.channels, group * filters
+    blocks = partial.shape[2]
     layouts = (x.shape[0] + geo.images - 1) // geo.images * bands(geometry)
     part, block = task // blocks, task % blocks
     c = block * geo.block
@@ -181,7 +181,7 @@ def weight_grad_task(
     u, g = aligned(geo.elements, x), aligned((filters + 3) // 4 * 4 * geo.pitch + geo.group, x)
     u[:] = 0
     g[:] = 0
-    dw, wb = partial[part, block], w[block]
+    dw, wb = partial[part, group, block], w[group, block]
     for index in range(part * layouts // parts, (part + 1) * layouts // parts):
         image, row = index // bands(geometry) * geo.images, index % bands(geometry) * geo.rows
         images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
@@ -225,25 +225,22 @@ def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, gro
     y = np.empty((x.shape[0], w.shape[0], *plan.output), x.dtype)
     filters = w.shape[0] // groups
     part = plan.filters_per_task(filters)
-    for first in range(0, w.shape[0], filters):
-        run(
-            forward_task,
-            forward_tasks,
-            plan.image_groups * plan.bands * -(-filters // part),
-            POWER_COST * y.size * w[0].size // groups,
-            x,
-            first // filters * w.shape[1],
-            as_rows(w[first : first + filters], UNLIKELY),
-            table,
-            limit,
-            first,
-            filters,
-            part,
-            plan.offsets,
-            plan.phases,
-            plan.geometry,
-            y,
-        )
+    run(
+        forward_task,
+        forward_tasks,
+        groups * plan.image_groups * plan.bands * -(-filters // part),
+        POWER_COST * y.size * w[0].size,
+        x,
+        as_rows(w, UNLIKELY),
+        table,
+        limit,
+        filters,
+        part,
+        plan.offsets,
+        plan.phases,
+        plan.geometry,
+        y,
+    )
     return y
 
 
@@ -265,26 +262,23 @@ def input_grad(
     x_grad = np.empty(x.shape, x.dtype)
     filters = w.shape[0] // groups
     parts = max(1, min(-(-w.shape[1] // plan.block), -(-INPUT_TASKS // max(1, plan.image_groups))))
-    for first in range(0, w.shape[0], filters):
-        run(
-            input_grad_task,
-            input_grad_tasks,
-            plan.image_groups * parts,
-            POWER_COST * grad.size * w[0].size // groups,
-            parts,
-            grad,
-            first,
-            filters,
-            x,
-            first // filters * w.shape[1],
-            w[first : first + filters].reshape(filters, -1).T.reshape(-1),
-            table,
-            limit,
-            plan.offsets,
-            plan.phases,
-            plan.geometry,
-            x_grad,
-        )
+    run(
+        input_grad_task,
+        input_grad_tasks,
+        groups * plan.image_groups * parts,
+        POWER_COST * grad.size * w[0].size,
+        parts,
+        grad,
+        filters,
+        x,
+        np.ascontiguousarray(w.reshape(groups, filters, -1).swapaxes(1, 2)).reshape(-1),
+        table,
+        limit,
+        plan.offsets,
+        plan.phases,
+        plan.geometry,
+        x_grad,
+    )
     return x_grad
 
 
@@ -303,30 +297,23 @@ def weight_grad(
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
     w, table, limit = scaled(w, exponent, factor)
     plan = laid_out(x, w, stride, padding, dilation)
-    w_grad = np.empty(w.shape, x.dtype)
-    filters = w.shape[0] // groups
-    parts = max(1, min(plan.image_groups * plan.bands, 16, max(2, PARTIAL_ELEMENTS * groups // w.size)))
-    for first in range(0, w.shape[0], filters):
-        own = w[first : first + filters]
-        partial = np.zeros((parts, *blocks_shape(own.shape, plan.block)), x.dtype)
-        run(
-            weight_grad_task,
-            weight_grad_tasks,
-            parts * partial.shape[1],
-            POWER_COST * grad.size * w[0].size // groups,
-            parts,
-            grad,
-            first,
-            filters,
-            x,
-            first // filters * w.shape[1],
-            by_blocks(own, plan.block, UNLIKELY),
-            table,
-            limit,
-            plan.offsets,
-            plan.phases,
-            plan.geometry,
-            partial,
-        )
-        w_grad[first : first + filters] = from_blocks(partial.sum(axis=0), own.shape, plan.block)
-    return w_grad
+    parts = parts_of_batch(plan, w)
+    partial = np.zeros((parts, *blocks_shape(w.shape, groups, plan.block)), x.dtype)
+    run(
+        weight_grad_task,
+        weight_grad_tasks,
+        partial[..., 0].size,
+        POWER_COST * grad.size * w[0].size,
+        parts,
+        grad,
+        w.shape[0] // groups,
+        x,
+        by_blocks(w, groups, plan.block, UNLIKELY),
+        table,
+        limit,
+        plan.offsets,
+        plan.phases,
+        plan.geometry,
+        partial,
+    )
+    return from_blocks(partial.sum(axis=0), w.shape, plan.block)

@@ -15,8 +15,8 @@ from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import FULL_PRECISION, PRODUCT
 from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import ENTRIES, weight_grad_tile
-from minadder.kernels.unfold import aligned, gather_outputs, unfold
-from minadder.kernels.windowed import bands, laid_out, run
+from minadder.kernels.unfold import Layout, aligned, gather_outputs, unfold
+from minadder.kernels.windowed import bands, group_and_rest, laid_out, run
 
 PARTIAL_ELEMENTS = 1 << 21
 """Bound on the partial sums of a filter gradient, in elements, beyond two parts."""
@@ -36,10 +36,8 @@ def weight_grad_task(
     task: int,
     parts: int,
     grad: Array,
-    first_filter: int,
     filters: int,
     x: Array,
-    first_channel: int,
     w: Array,
     rule: int,
     offsets: Array,
@@ -49,12 +47,14 @@ def weight_grad_task(
     totals: Array,
     one: float,
 ) -> None:
-    """Add to partial (parts, channel blocks, ·) what a part of all bands gives one block of channels.
+    """Add to partial (parts, groups, channel blocks, ·) what a part of all bands gives one block of channels.
 
     Add to totals (parts, T) the sums of grad, if it is the first block.
     """
     geo = geometry[0]
-    blocks = partial.shape[1]
+    group, task = group_and_rest(task, x, geometry)
+    first_channel, first_filter = group * geo.channels, group * filters
+    blocks = partial.shape[2]
     layouts = (x.shape[0] + geo.images - 1) // geo.images * bands(geometry)
     part, block = task // blocks, task % blocks
     c = block * geo.block
@@ -62,7 +62,7 @@ def weight_grad_task(
     u, g = aligned(geo.elements, x), aligned((filters + 3) // 4 * 4 * geo.pitch + geo.group, x)
     u[:] = 0
     g[:] = 0
-    dw, wb = partial[part, block], w[block]
+    dw, wb = partial[part, group, block], w[group, block]
     for index in range(part * layouts // parts, (part + 1) * layouts // parts):
         image, row = index // bands(geometry) * geo.images, index % bands(geometry) * geo.rows
         images, rows = min(geo.images, x.shape[0] - image), min(geo.rows, geo.out_height - row)
@@ -74,7 +74,7 @@ def weight_grad_task(
         gather_outputs(grad, image, images, first_filter, filters, row, rows, geometry, g, geo.pitch)
         if block == 0:
             for t in range(filters):
-                totals[part, t] += stretch_sum(g, t * geo.pitch, places)
+                totals[part, first_filter + t] += stretch_sum(g, t * geo.pitch, places)
         weight_grad_tile(
             u,
             offsets,
@@ -94,36 +94,39 @@ def weight_grad_task(
 weight_grad_tasks = on_threads(weight_grad_task)
 
 
-def blocks_shape(w_shape: tuple[int, ...], block: int) -> tuple[int, int]:
-    """Return (channel blocks, numbers in one) of `by_blocks`."""
+def blocks_shape(w_shape: tuple[int, ...], groups: int, block: int) -> tuple[int, int, int]:
+    """Return (groups, channel blocks, numbers in one) of `by_blocks`."""
     filters, channels, *window = w_shape
-    return -(-channels // block), -(-filters // 4) * 4 * -(-block * window[0] * window[1] // ENTRIES) * ENTRIES
+    entries = -(-block * window[0] * window[1] // ENTRIES) * ENTRIES
+    return groups, -(-channels // block), -(-filters // groups // 4) * 4 * entries
 
 
-def by_blocks(w: Array, block: int, fill: float = 0) -> Array:
-    """Return filters (T, C, kh, kw) as (channel blocks, blocks of 4 filters × `ENTRIES` entries in one row).
+def by_blocks(w: Array, groups: int, block: int, fill: float = 0) -> Array:
+    """Return filters (T, C, kh, kw) as (groups, channel blocks, blocks of 4 filters × `ENTRIES` entries in one row).
 
     What is missing of whole blocks is `fill`.
     """
-    filters, channels, *window = w.shape
-    count, size = blocks_shape(w.shape, block)
-    entries = block * window[0] * window[1]
-    full = np.full((filters, count * block, *window), fill, w.dtype)
+    _, channels, *window = w.shape
+    filters, entries = w.shape[0] // groups, block * window[0] * window[1]
+    _, count, size = blocks_shape(w.shape, groups, block)
+    full = np.full((w.shape[0], count * block, *window), fill, w.dtype)
     full[:, :channels] = w
     rows = -(-filters // 4) * 4
-    padded = np.full((rows, count, size // rows), fill, w.dtype)
-    padded[:filters, :, :entries] = full.reshape(filters, count, entries)
-    tiles = padded.reshape(rows // 4, 4, count, -1, ENTRIES).transpose(2, 0, 3, 1, 4)
-    return np.ascontiguousarray(tiles).reshape(count, size)
+    padded = np.full((groups, rows, count, size // rows), fill, w.dtype)
+    padded[:, :filters, :, :entries] = full.reshape(groups, filters, count, entries)
+    tiles = padded.reshape(groups, rows // 4, 4, count, -1, ENTRIES).transpose(0, 3, 1, 4, 2, 5)
+    return np.ascontiguousarray(tiles).reshape(groups, count, size)
 
 
 def from_blocks(blocks: Array, w_shape: tuple[int, ...], block: int) -> Array:
     """Return what `by_blocks` made of filters of a shape, as filters."""
-    filters, channels, *window = w_shape
-    count, rows = len(blocks), -(-filters // 4) * 4
-    tiles = blocks.reshape(count, rows // 4, -1, 4, ENTRIES).transpose(1, 3, 0, 2, 4)
-    padded = tiles.reshape(rows, count, -1)[:filters, :, : block * window[0] * window[1]]
-    return np.ascontiguousarray(padded.reshape(filters, count * block, *window)[:, :channels])
+    _, channels, *window = w_shape
+    groups, count, _ = blocks.shape
+    filters = w_shape[0] // groups
+    rows = -(-filters // 4) * 4
+    tiles = blocks.reshape(groups, count, rows // 4, -1, 4, ENTRIES).transpose(0, 2, 4, 1, 3, 5)
+    padded = tiles.reshape(groups, rows, count, -1)[:, :filters, :, : block * window[0] * window[1]]
+    return np.ascontiguousarray(padded.reshape(-1, count * block, *window)[:, :channels])
 
 
 def weight_grad(
@@ -135,37 +138,34 @@ def weight_grad(
     """
     x, grad = np.ascontiguousarray(x), np.ascontiguousarray(grad)
     plan = laid_out(x, w, stride, padding, dilation)
-    w_grad = np.empty(w.shape, x.dtype)
-    filters = w.shape[0] // groups
-    layouts = plan.image_groups * plan.bands
-    parts = max(1, min(layouts, 16, max(2, PARTIAL_ELEMENTS * groups // w.size)))
-    for first in range(0, w.shape[0], filters):
-        own = w[first : first + filters]
-        partial = np.zeros((parts, *blocks_shape(own.shape, plan.block)), x.dtype)
-        totals = np.zeros((parts, filters))
-        is_product = rule in (PRODUCT, FULL_PRECISION)
-        run(
-            weight_grad_task,
-            weight_grad_tasks,
-            parts * partial.shape[1],
-            grad.size * w[0].size // groups,
-            parts,
-            grad,
-            first,
-            filters,
-            x,
-            first // filters * w.shape[1],
-            partial[0] if is_product else by_blocks(own, plan.block),  # a product does not look at it
-            PRODUCT if is_product else rule,
-            plan.offsets,
-            plan.phases,
-            plan.geometry,
-            partial,
-            totals,
-            x.dtype.type(1),
-        )
-        sums = from_blocks(partial.sum(axis=0), own.shape, plan.block)
-        if rule == FULL_PRECISION:
-            sums -= own * totals.sum(axis=0).astype(x.dtype)[:, None, None, None]
-        w_grad[first : first + filters] = sums
-    return w_grad
+    parts = parts_of_batch(plan, w)
+    partial = np.zeros((parts, *blocks_shape(w.shape, groups, plan.block)), x.dtype)
+    totals = np.zeros((parts, w.shape[0]))
+    is_product = rule in (PRODUCT, FULL_PRECISION)
+    run(
+        weight_grad_task,
+        weight_grad_tasks,
+        partial[..., 0].size,
+        grad.size * w[0].size,
+        parts,
+        grad,
+        w.shape[0] // groups,
+        x,
+        partial[0] if is_product else by_blocks(w, groups, plan.block),  # a product does not look at it
+        PRODUCT if is_product else rule,
+        plan.offsets,
+        plan.phases,
+        plan.geometry,
+        partial,
+        totals,
+        x.dtype.type(1),
+    )
+    sums = from_blocks(partial.sum(axis=0), w.shape, plan.block)
+    if rule == FULL_PRECISION:
+        sums -= w * totals.sum(axis=0).astype(x.dtype)[:, None, None, None]
+    return sums
+
+
+def parts_of_batch(plan: Layout, w: Array) -> int:
+    """Return into how many parts to cut the batch, each with a filter gradient of its own."""
+    return max(1, min(plan.image_groups * plan.bands, 16, max(2, PARTIAL_ELEMENTS // w.size)))
