@@ -149,7 +149,7 @@ class Descent:
     def scale(self, filters: nn.Parameter) -> None:
         """Scale the gradient of each net's filters by the rule for adder filters."""
         assert filters.grad is not None
-        gradients = filters.grad.numpy().reshape(self.count, -1)
+        gradients = np.array(filters.grad.numpy()).reshape(self.count, -1)  # kernels would copy each, to leave it
         scales = [[self.rule.scale(gradient)] for gradient in gradients]
         filters.grad = ma.Tensor((gradients * np.array(scales, gradients.dtype)).reshape(filters.shape))
 

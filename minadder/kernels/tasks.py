@@ -41,8 +41,17 @@ def call_tasks(address: int, tasks: int, arguments: tuple[Any, ...]) -> None:
         call_task(address, task, arguments)
 
 
+@kernel
+def call_tasks_in_turn(address: int, tasks: int, arguments: tuple[Any, ...]) -> None:
+    """Call the kernel at an address with the numbers of all tasks, one after the other."""
+    for task in range(tasks):
+        call_task(address, task, arguments)
+
+
 def on_threads(one_task: Any) -> Callable[..., None]:
     """Return a function (tasks, *arguments) that calls one_task(task, *arguments) for all tasks, on all threads.
+
+    With `threads=False` it calls them here, one after the other, without Python between them.
 
     Parameters
     ----------
@@ -52,7 +61,7 @@ def on_threads(one_task: Any) -> Callable[..., None]:
     """
     addresses: dict[Any, int] = {}
 
-    def all_tasks(tasks: int, *arguments: Any) -> None:
+    def all_tasks(tasks: int, *arguments: Any, threads: bool = True) -> None:
         if config.DISABLE_JIT or config.BOUNDSCHECK:
             for task in range(tasks):
                 one_task(task, *arguments)
@@ -60,7 +69,7 @@ def on_threads(one_task: Any) -> Callable[..., None]:
         dtype = arguments[-1].dtype
         if dtype not in addresses:
             addresses[dtype] = address_of(one_task, arguments)
-        call_tasks(addresses[dtype], tasks, arguments)
+        (call_tasks if threads else call_tasks_in_turn)(addresses[dtype], tasks, arguments)
 
     return all_tasks
 

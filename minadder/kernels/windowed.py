@@ -129,11 +129,10 @@ def laid_out(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair) ->
 
 def run(one_task: Any, all_tasks: Any, tasks: int, elements: int, *arguments: Any) -> None:
     """Run tasks on all threads, or small ones here: to wake threads takes longer than a million sums."""
-    if elements < SERIAL_ELEMENTS:
-        for task in range(tasks):
-            one_task(task, *arguments)
+    if tasks == 1:
+        one_task(0, *arguments)
     else:
-        all_tasks(tasks, *arguments)
+        all_tasks(tasks, *arguments, threads=elements >= SERIAL_ELEMENTS)
 
 
 def as_rows(w: Array, fill: float = 0) -> Array:
