@@ -86,18 +86,33 @@ def test_a_loss_that_is_not_finite_is_told(monkeypatch):
         toy.train(replace(SMALL, kind="conv"))
 
 
-def test_of_five_starts_the_one_of_the_lowest_loss_goes_on():
-    job = replace(SMALL, recipe="best-of-5")
-    nets = toy.first_nets(job, 5)
-    alone = [toy.descent([job], [net]) for net in nets]
+def test_of_ten_starts_the_one_of_the_lowest_loss_counts():
+    job = replace(SMALL, recipe="best-of-10")
+    alone = [toy.descent([job], [net]) for net in toy.first_nets(job, 10)]
     losses = []
     for descent in alone:
-        descent.go_on(15)
+        descent.go_on(150)
         losses += descent.losses()
-    assert len(set(losses)) == 5
-    best = alone[int(np.argmin(losses))]
-    best.go_on(135)
-    assert [toy.train(job).loss] == best.losses()
+    assert len(set(losses)) == 10
+    best = alone[int(np.argmin(losses))].net.state_dict()
+    result = toy.train(job)
+    assert result.loss == min(losses)
+    for name, array in result.net().state_dict().items():
+        np.testing.assert_array_equal(array.ravel(), best[name].ravel())
+
+
+def test_a_start_whose_loss_is_nan_is_not_the_best(monkeypatch):
+    job = replace(SMALL, recipe="best-of-10")
+    monkeypatch.setattr(toy.side_by_side.Descent, "losses", lambda descent: [np.nan, 2.0, 1.0, *[3.0] * 7])
+    assert toy.train(job).loss == 1.0
+
+
+@pytest.mark.parametrize("recipe", toy.RECIPES)
+@pytest.mark.parametrize("task", toy.TASKS)
+def test_the_table_of_each_recipe_fits_the_terminal(task, recipe):
+    result = toy.Result(toy.Job(task, "conv", 1, 0, recipe), 1.0, 1.0, 0.1, 1.0, {})
+    found = toy_report.lines(toy_report.rows([result]))  # a table that is too wide is an error
+    assert any(toy.RECIPES[recipe].text in line for line in found)
 
 
 def plainly_trained(job):

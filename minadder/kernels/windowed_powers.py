@@ -27,8 +27,10 @@ SCALE = 2.0**-7
 What the tables take for 0 is |x − w| < 2^-104 in float32 then."""
 
 FAR_INPUT, FAR_FILTER = 64.0, 1024.0
-"""Inputs and filters that are larger than a limit, times the limit, count as that: so that the power of every
-difference from them is infinite, and none has bits of ordinary ones (`simd_powers.py`)."""
+"""Inputs and filters that are not below a limit are set to so many times the limit.
+
+Then the power of every difference from them is infinite, and none has the bits that tell ordinary ones
+(`simd_powers.py`)."""
 
 INPUT_TASKS = 8
 """Into so many tasks, at least, the input's gradient is cut where there are few images but many channels."""
@@ -39,7 +41,7 @@ UNLIKELY = 0.7310586
 
 @kernel
 def scale_down(u: Array, limit: float) -> None:
-    """Multiply u by `SCALE`, and set what is not below the limit then to `FAR_INPUT` times the limit."""
+    """Multiply u by `SCALE`, and set what is not below the limit then to `FAR_INPUT` limits."""
     factor, far = u.dtype.type(SCALE), u.dtype.type(FAR_INPUT * limit)
     for i in range(np.uintp(u.size)):
         value = u[i] * factor
