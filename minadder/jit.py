@@ -32,8 +32,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 @overload
 def kernel(function: Kernel) -> Kernel: ...
 @overload
-def kernel(*, parallel: bool = ...) -> Callable[[Kernel], Kernel]: ...
-def kernel(function: Any = None, *, parallel: bool = False) -> Any:
+def kernel(*, parallel: bool = ..., inline: bool = ...) -> Callable[[Kernel], Kernel]: ...
+def kernel(function: Any = None, *, parallel: bool = False, inline: bool = False) -> Any:
     """Compile a function with Numba on its first call for each dtype.
 
     Parameters
@@ -43,6 +43,10 @@ def kernel(function: Any = None, *, parallel: bool = False) -> Any:
     parallel
         Whether `numba.prange` loops in it run on all threads. Off while bounds are checked
         (`NUMBA_BOUNDSCHECK=1`), since an exception would be lost inside a parallel loop.
+    inline
+        Whether its code becomes part of the kernels that call it. Otherwise these have a copy of it, compiled once
+        more, with sums in another order perhaps; but a process that has compiled the function itself runs that, and
+        gets other bits than the next process. So it is for functions of floating-point sums that others call.
 
     Returns
     -------
@@ -62,13 +66,13 @@ def kernel(function: Any = None, *, parallel: bool = False) -> Any:
     3.0
     """
     if function is None:
-        return lambda function: compiled(function, parallel)
-    return compiled(function, parallel)
+        return lambda function: compiled(function, parallel, inline)
+    return compiled(function, parallel, inline)
 
 
-def compiled(function: Callable[..., Any], parallel: bool) -> Any:
+def compiled(function: Callable[..., Any], parallel: bool, inline: bool) -> Any:
     """Return the function under Numba's dispatcher, its machine code kept in `cache_folder()`."""
-    options: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy"}
+    options: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "forceinline": inline}
     options["no_cfunc_wrapper"] = True  # nobody calls kernels from C, and it takes a tenth of the time to compile
     if parallel and not config.BOUNDSCHECK:
         options["parallel"] = True

@@ -403,6 +403,22 @@ BUGS = {
         "-k",
         "any_layer",
     ),
+    "batch norm: a loop that is compiled by itself": compiled_kernel(
+        "batchnorm/loops.py",
+        "@kernel(inline=True)\ndef write_run_grad",
+        "@kernel\ndef write_run_grad",
+        "tests/test_same_bits.py",
+        "-k",
+        "batch_norm",
+    ),
+    "squares: a loop that is compiled by itself": compiled_kernel(
+        "windowed.py",
+        "@kernel(inline=True)\ndef products_to_distances",
+        "@kernel\ndef products_to_distances",
+        "tests/test_same_bits.py",
+        "-k",
+        "adders",
+    ),
     "squares: each group with the squares of the first": in_kernel(
         "windowed.py", "filter_squares[first : first + filters]", "filter_squares[:filters]", POWERS, "-k", "squares"
     ),

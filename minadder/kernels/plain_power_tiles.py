@@ -16,7 +16,7 @@ ENTRIES = vector_tiles.ENTRIES if simd.VECTOR_BITS else plain_tiles.ENTRIES
 """Entries of a block of filter gradients, which this machine's other tiles have too."""
 
 
-@kernel
+@kernel(inline=True)
 def forward_power_tile(
     u: Array,
     offsets: Array,
@@ -43,7 +43,7 @@ def forward_power_tile(
                 out[begin + p] -= power(u[source + p] - value, table)
 
 
-@kernel
+@kernel(inline=True)
 def input_power_tile(
     u: Array,
     offsets: Array,
@@ -67,7 +67,7 @@ def input_power_tile(
                 du[source + p] += g[begin + p] * signed_power(value - u[source + p], table)
 
 
-@kernel
+@kernel(inline=True)
 def weight_power_tile(
     u: Array,
     offsets: Array,

@@ -226,6 +226,7 @@ def extraordinary(typing: Any, noted: Any) -> Any:
         whole, layout = integers(notes.type), FORMATS[np.dtype(np.float32)]
         set_bits = ir.Constant(whole.element, (layout.bias + FIRST_ORDINARY) << layout.mantissa_bits)
         bits = call(builder, f"llvm.vector.reduce.and.v{whole.count}i32", whole.element, builder.bitcast(notes, whole))
-        return builder.icmp_unsigned("!=", builder.and_(bits, set_bits), set_bits)
+        found = builder.icmp_unsigned("!=", builder.and_(bits, set_bits), set_bits)
+        return call(builder, "llvm.expect.i1", found.type, found, found.type(0))
 
     return types.boolean(noted), emit

@@ -47,9 +47,10 @@ def forward_power_tile(
     For an odd number of filters w has a row more.
     """
     for p in range(0, places, group):
-        for t in range(0, filters, 2):
-            for begin in range(0, entries, AT_ONCE):
-                end, at, place = min(entries, begin + AT_ONCE), t * length + first, t * pitch + p
+        for begin in range(0, entries, AT_ONCE):
+            end = min(entries, begin + AT_ONCE)
+            for t in range(0, filters, 2):
+                at, place = t * length + first, t * pitch + p
                 new = zeros(u, TWO_FILTERS) if first + begin == 0 else load(out, place, pitch, 2, VECTORS)
                 sums = with_notes(new)
                 for k in range(begin, end):

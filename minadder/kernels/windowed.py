@@ -40,7 +40,7 @@ def group_and_rest(task: int, x: Array, geometry: Any) -> tuple[int, int]:
     return task % groups, task // groups
 
 
-@kernel
+@kernel(inline=True)
 def add_squares(u: Array, offsets: Array, entries: int, first: int, places: int, squares: Array) -> None:
     """Add Σ_k u² to the squares, one for each place. `first` is the block's first entry; at 0 they hold nothing yet."""
     if first == 0:
@@ -51,7 +51,7 @@ def add_squares(u: Array, offsets: Array, entries: int, first: int, places: int,
             squares[p] += u[source + p] * u[source + p]
 
 
-@kernel
+@kernel(inline=True)
 def products_to_distances(out: Array, pitch: int, places: int, squares: Array, filter_squares: Array) -> None:
     """Replace Σ x·f in out, for each filter and place, by 2·Σ x·f − Σ x² − Σ f²."""
     two = out.dtype.type(2)

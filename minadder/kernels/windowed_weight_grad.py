@@ -22,7 +22,7 @@ PARTIAL_ELEMENTS = 1 << 21
 """Bound on the partial sums of a filter gradient, in elements, beyond two parts."""
 
 
-@kernel
+@kernel(inline=True)
 def stretch_sum(g: Array, begin: int, count: int) -> float:
     """Return the sum of neighbouring numbers."""
     total = g.dtype.type(0)

@@ -37,7 +37,7 @@ PARALLEL = 1 << 18
 """From so many values on threads share the channels: to wake them takes as long as a third of that work."""
 
 
-@kernel
+@kernel(inline=True)
 def write_statistics(x: Array, low: int, high: int, mean: Array, var: Array) -> None:
     """Write the mean and the biased variance of each channel.
 
@@ -107,7 +107,7 @@ def forward_task(
 forward_tasks = on_threads(forward_task)
 
 
-@kernel
+@kernel(inline=True)
 def write_sums(grad: Array, x: Array, y: Array, mean: Array, relu: bool, low: int, high: int, sums: Array) -> None:
     """Write Σ G and Σ G·(x − mean) of each channel into sums (2, C)."""
     grad_flat, flat, y_flat = grad.reshape(-1), x.reshape(-1), y.reshape(-1)

@@ -29,7 +29,7 @@ def runs(x: Array) -> tuple[int, int, int]:
     return (one, images, channels) if length == one else (images, length, one)
 
 
-@kernel
+@kernel(inline=True)
 def run_moments(x: Array, start: int, count: int, step: int, origin: float) -> tuple[float, float]:
     """Return Σ (x − origin) and Σ (x − origin)² over a run."""
     total, squares = np.float64(0), np.float64(0)
@@ -40,7 +40,7 @@ def run_moments(x: Array, start: int, count: int, step: int, origin: float) -> t
     return total, squares
 
 
-@kernel
+@kernel(inline=True)
 def add_moments(x: Array, row: int, low: int, high: int, total: Array, squares: Array) -> None:
     """Add x − x₀ and (x − x₀)² of each channel of a row to sums; x₀ is the value in the first row."""
     for c in range(low, high):
@@ -49,7 +49,7 @@ def add_moments(x: Array, row: int, low: int, high: int, total: Array, squares: 
         squares[c] += d * d
 
 
-@kernel
+@kernel(inline=True)
 def write_run(
     x: Array, start: int, count: int, step: int, mean: float, scale: float, shift: float, relu: bool, y: Array
 ) -> None:
@@ -61,7 +61,7 @@ def write_run(
         y[k] = zero if relu and value <= zero else value
 
 
-@kernel
+@kernel(inline=True)
 def write_row(x: Array, row: int, low: int, high: int, factors: Array, relu: bool, y: Array) -> None:
     """Write the same for each channel of a row, from factors (3, C): means, scales and shifts."""
     zero = x.dtype.type(0)
@@ -70,7 +70,7 @@ def write_row(x: Array, row: int, low: int, high: int, factors: Array, relu: boo
         y[row + c] = zero if relu and value <= zero else value
 
 
-@kernel
+@kernel(inline=True)
 def run_products(
     grad: Array, x: Array, y: Array, start: int, count: int, step: int, mean: float, relu: bool
 ) -> tuple[float, float]:
@@ -85,7 +85,7 @@ def run_products(
     return total, products
 
 
-@kernel
+@kernel(inline=True)
 def add_products(
     grad: Array, x: Array, y: Array, row: int, low: int, high: int, mean: Array, relu: bool, sums: Array
 ) -> None:
@@ -97,7 +97,7 @@ def add_products(
         sums[1, c] += g * (x[row + c] - mean[c])
 
 
-@kernel
+@kernel(inline=True)
 def write_run_grad(
     grad: Array,
     x: Array,
@@ -121,7 +121,7 @@ def write_run_grad(
         x_grad[k] = scale * (g - slope * (x[k] - mean) - constant if training else g)
 
 
-@kernel
+@kernel(inline=True)
 def write_row_grad(
     grad: Array,
     x: Array,
