@@ -54,9 +54,11 @@ def normalised(signature: str) -> str:
 
 
 def assert_one_variant_each() -> None:
-    """No kernel may have been compiled for anything but a dtype; the loop over tasks, once for each kind of task."""
+    """No kernel may have been compiled for anything but a dtype; the loops over tasks, once for each kind of task."""
     found = variants()
-    loops = found.pop("minadder.kernels.tasks.call_tasks")
+    loops = {
+        loop for name in ("call_tasks", "call_tasks_in_turn") for loop in found.pop(f"minadder.kernels.tasks.{name}")
+    }
     several = {name: signatures for name, signatures in found.items() if len(signatures) > 1}
     assert several == {}
     tasks = {signature.removeprefix("(int64, ") for kernel in found.values() for signature in kernel}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 from minadder import cli, data, plot
-from minadder.experiments import jobs, parallel
+from minadder.experiments import jobs, workers
 from minadder.experiments.jobs import build, make, read_result, run_job
 from minadder.experiments.table import Measured, Row, as_lines, job_name, spread
 from minadder.experiments.tables import TABLES
@@ -170,16 +169,6 @@ def test_the_result_of_another_job_is_refused(few: None, tmp_path: Path) -> None
         read_result(tmp_path / "job", make({}, "digits", 1, 1))
 
 
-def test_a_process_whose_parent_is_gone_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended: list[int] = []
-    monkeypatch.setattr(os, "_exit", ended.append)
-    run: Any = None
-    parallel.StopWithParent(os.getppid()).on_step_end(run)
-    assert ended == []
-    parallel.StopWithParent(os.getppid() + 1).on_step_end(run)
-    assert ended == [1]
-
-
 # The command
 
 
@@ -218,7 +207,7 @@ def test_killed_in_the_middle_it_goes_on_and_the_table_is_the_same(finished: Any
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    time.sleep(1)  # the workers end at their next step
+    time.sleep(5 * workers.WATCH)
     before = {path: path.read_bytes() for path in out.glob("*/result.json")}
     assert 0 < len(before) < 5
     result = sweep(out)

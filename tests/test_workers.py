@@ -62,10 +62,26 @@ def test_closed_before_the_end_no_process_is_left(tmp_path: Path) -> None:
         first = next(results)
         while not any(file.exists() and file.read_text() for _, file in jobs[1:]):
             time.sleep(0.01)
-    begun = {int(file.read_text()) for _, file in jobs[1:] if file.exists()}
+    begun = {int(text) for _, file in jobs[1:] if file.exists() and (text := file.read_text())}
     assert all(map(gone, {first, *begun}))
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     assert sorted(workers.in_processes(square, [1, 2], 2)) == [1, 4], "new processes are started after that"
+
+
+BEGINS_AND_WAITS = "import pathlib, time; pathlib.Path({!r}).touch(); time.sleep(600)"
+
+
+def test_killed_no_process_is_left(tmp_path: Path) -> None:
+    begun = [tmp_path / "first", tmp_path / "second"]
+    jobs = [BEGINS_AND_WAITS.format(str(file)) for file in begun]
+    program = f"from minadder.experiments import workers; list(workers.in_processes(exec, {jobs!r}, 2))"
+    process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, stderr=subprocess.DEVNULL)
+    while not all(file.exists() for file in begun):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert gone(process.pid, os.killpg)
 
 
 COMMANDS = {"toy": ("toy", "ball", "--seeds", "2"), "sweep": ("sweep", "eta", "--quick", "--epochs", "200")}

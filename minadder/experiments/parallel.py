@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 from minadder.experiments.jobs import Job, Result, read_result, run_job
 from minadder.experiments.workers import in_processes
-from minadder.training import Callback, Run
 
 
-class StopWithParent(Callback):
-    """Ends the process when the one that started it is gone, as after `kill -9`: nobody waits for the result."""
-
-    def __init__(self, parent: int) -> None:
-        self.parent = parent
-
-    def on_step_end(self, run: Run) -> None:
-        """Look whether the parent is still there; the last checkpoint stays."""
-        if os.getppid() != self.parent:
-            os._exit(1)
-
-
-def in_worker(call: tuple[str, Job, Path, int]) -> tuple[str, Result]:
-    """Run a job (name, job, folder, parent) in a process that `parent` started; return its name with the result."""
-    name, job, folder, parent = call
-    return name, run_job(job, folder, [StopWithParent(parent)])
+def run_named(call: tuple[str, Job, Path]) -> tuple[str, Result]:
+    """Run a job (name, job, folder) and return its name with the result."""
+    name, job, folder = call
+    return name, run_job(job, folder)
 
 
 def run_jobs(jobs: Mapping[str, Job], out: Path, processes: int) -> Generator[tuple[str, Result], None, None]:
@@ -58,6 +44,6 @@ def run_jobs(jobs: Mapping[str, Job], out: Path, processes: int) -> Generator[tu
         for name, job in todo.items():
             yield name, run_job(job, out / name)
         return
-    calls = [(name, job, out / name, os.getpid()) for name, job in todo.items()]
-    with closing(in_processes(in_worker, calls, processes)) as results:
+    calls = [(name, job, out / name) for name, job in todo.items()]
+    with closing(in_processes(run_named, calls, processes)) as results:
         yield from results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -42,7 +43,7 @@ def in_processes(
     with joblib.parallel_config("loky", n_jobs=min(processes, len(jobs)), inner_max_num_threads=1):
         parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="all", batch_size=1)
         with ctrl_c_waits():
-            results = parallel(joblib.delayed(without_ctrl_c)(function, job) for job in jobs)
+            results = parallel(joblib.delayed(in_worker)(os.getpid(), function, job) for job in jobs)
         try:
             for result in results:  # noqa: UP028  (`yield from` would close it first: see below)
                 yield result
@@ -51,10 +52,26 @@ def in_processes(
                 results.throw(KeyboardInterrupt())
 
 
-def without_ctrl_c(function: Callable[[Job], Result], job: Job) -> Result:
-    """Run a job in a process that from then on leaves Ctrl-C to the one that started it."""
+WATCH = 0.1
+"""Seconds between two looks whether the process that waits for the results is still there."""
+
+
+def in_worker(parent: int, function: Callable[[Job], Result], job: Job) -> Result:
+    """Run a job in a process that leaves Ctrl-C to the one that started it, and ends when that is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return function(job)
+    done = threading.Event()
+    threading.Thread(target=end_with, args=(parent, done), daemon=True).start()
+    try:
+        return function(job)
+    finally:
+        done.set()
+
+
+def end_with(parent: int, done: threading.Event) -> None:
+    """End this process if its parent ends before the job is done, as after `kill -9`: nobody waits for the result."""
+    while not done.wait(WATCH):
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 @contextmanager
