@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seeds",
         type=positive_int,
         default=1,
-        help="how many times to train each net; ten times take some 30 seconds on two cores (default: %(default)s)",
+        help="how many times to train each net; ten times take some 20 seconds on two cores (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, help="the folder for what comes of it (default: runs/toy-TASK)")
     parser.add_argument(
