@@ -423,9 +423,17 @@ BUGS = {
         "windowed.py", "filter_squares[first : first + filters]", "filter_squares[:filters]", POWERS, "-k", "squares"
     ),
     "squares: a point's and a filter's exchanged": in_kernel(
-        "adder/cpu.py",
+        "adder/whole_image.py",
         "square_sums(filters), square_sums(points)",
         "square_sums(points), square_sums(filters)",
+        POWERS,
+        "-k",
+        "whole_image",
+    ),
+    "whole images: the gradient's sum over the wrong axis": in_kernel(
+        "adder/whole_image.py",
+        "slopes.sum(axis=1, dtype=np.float64)",
+        "np.resize(slopes.sum(axis=0, dtype=np.float64), slopes.shape[0])",
         POWERS,
         "-k",
         "whole_image",

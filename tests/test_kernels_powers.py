@@ -221,12 +221,22 @@ def test_differences_of_huge_numbers_are_those_of_the_reference(
             np.testing.assert_allclose(ours, wanted, rtol=1e-5)
 
 
+@both_dtypes
+@pytest.mark.parametrize("count", [0, 1, 5])
 @pytest.mark.parametrize("channels", [1, 7])
-def test_squares_of_windows_of_the_whole_image_are_the_reference_bit_for_bit(channels: int) -> None:
-    layer = lattice_layer((5, channels, 3, 2), 4, (3, 2), (2, 1), (0, 0))
-    ours = cpu.forward(layer.x, layer.w, *layer.window, 2.0)
-    np.testing.assert_array_equal(ours, reference.forward(layer.x, layer.w, *layer.window, 2.0))
-    assert ours.shape == (5, 4, 1, 1)
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_windows_of_the_whole_image_are_the_reference_bit_for_bit(
+    dtype: Any, count: int, channels: int, p: float
+) -> None:
+    layer = lattice_layer((count, channels, 3, 2), 4, (3, 2), (2, 1), (0, 0)).astype(dtype)
+    ours = cpu.forward(layer.x, layer.w, *layer.window, p)
+    np.testing.assert_array_equal(ours, reference.forward(layer.x, layer.w, *layer.window, p))
+    assert ours.shape == (count, 4, 1, 1)
+    for name in ("input_grad", "weight_grad"):
+        for rule in RULES:
+            gradients = [getattr(kernels, name) for kernels in (cpu, reference)]
+            found, wanted = (gradient(layer.grad, layer.x, layer.w, *layer.window, rule, p) for gradient in gradients)
+            np.testing.assert_array_equal(found, wanted)
 
 
 def test_squares_of_channels_that_are_laid_out_one_after_the_other_add_up() -> None:

@@ -5,7 +5,8 @@
             Y[i, t] = −Σ_k |X[i, k] − F[t, k]|^p
 
 `windowed.py` and its companions arrange it for the machine, and share the arrangement with the convolution. Other p
-than 1 and 2 need powers (`powers.py`).
+than 1 and 2 need powers (`powers.py`). Where a window is the whole image, some of it is a matrix product
+(`whole_image.py`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ import numpy as np
 
 from minadder.autograd import Array
 from minadder.kernels import windowed, windowed_input_grad, windowed_powers, windowed_weight_grad
-from minadder.kernels.adder import reference
+from minadder.kernels.adder import reference, whole_image
 from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import FULL_PRECISION, HARDTANH, SIGN
-from minadder.kernels.windowed import products_to_distances, square_sums
 
 RULE_CODES = {"sign": SIGN, "full_precision": FULL_PRECISION, "hardtanh": HARDTANH}
 
@@ -25,23 +25,12 @@ RULE_CODES = {"sign": SIGN, "full_precision": FULL_PRECISION, "hardtanh": HARDTA
 def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, p: float = 1.0) -> Array:
     """Return Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20). A padded cell counts |0 − F|^p."""
     window = stride, padding, dilation, groups
-    if p == 2 and padding == (0, 0) and x.shape[1:] == w.shape[1:]:
-        return square_of_points(x, w)
+    if p == 2 and whole_image.is_whole(x, w, padding):
+        return whole_image.forward(x, w)
     if p in (1, 2):
         return windowed.forward(x, w, *window, p=int(p))
     y = windowed_powers.forward(x, w, *window, p)
     return y if all_finite(y) else reference.forward(x, w, *window, p)
-
-
-def square_of_points(x: Array, w: Array) -> Array:
-    """Return −Σ (X − F)² where a window is the whole image: of a fully-connected layer, by a matrix product."""
-    points, filters = x.reshape(x.shape[0], -1), w.reshape(w.shape[0], -1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        y: Array = points @ filters.T
-    # a place for each filter here, and a row for each point
-    count = filters.shape[0]
-    products_to_distances(y.reshape(-1), count, count, square_sums(filters), square_sums(points))
-    return y.reshape(*y.shape, 1, 1)
 
 
 def input_grad(
@@ -58,6 +47,8 @@ def input_grad(
     """Return ∂L/∂X = Σ G · rule(F − X) over the windows that see each entry of X (Chen et al. 2020, Eq. 6)."""
     window = stride, padding, dilation, groups
     code, factor = code_of(rule, p)
+    if code == FULL_PRECISION and whole_image.is_whole(x, w, padding):
+        return whole_image.input_grad(scaled(grad, factor), x, w)
     if code is not None:
         return windowed_input_grad.input_grad(scaled(grad, factor), x, w, *window, code)
     x_grad = windowed_powers.input_grad(grad, x, w, *window, p - 1, factor)
@@ -81,6 +72,8 @@ def weight_grad(
     """
     window = stride, padding, dilation, groups
     code, factor = code_of(rule, p)
+    if code == FULL_PRECISION and whole_image.is_whole(x, w, padding):
+        return whole_image.weight_grad(scaled(grad, factor), x, w)
     if code is not None:
         return windowed_weight_grad.weight_grad(scaled(grad, factor), x, w, *window, code)
     w_grad = windowed_powers.weight_grad(grad, x, w, *window, p - 1, factor)
