@@ -134,10 +134,24 @@ BUGS = {
     ),
     "groups ignored": in_kernel(
         "windowed.py",
-        """            first // filters * w.shape[1],
-            as_rows(""",
-        """            0,
-            as_rows(""",
+        "unfold(x, image, images, group * geo.channels + c, channels",
+        "unfold(x, image, images, c, channels",
+        ADDER,
+        "-k",
+        "bug_groups",
+    ),
+    "groups ignored by the filter gradient": in_kernel(
+        "windowed_weight_grad.py",
+        "first_channel, first_filter = group * geo.channels, group * filters",
+        "first_channel, first_filter = 0, group * filters",
+        ADDER,
+        "-k",
+        "bug_groups",
+    ),
+    "groups of the gradient ignored by the input's": in_kernel(
+        "windowed_input_grad.py",
+        "first_channel, first_filter = group * geo.channels, group * filters",
+        "first_channel, first_filter = group * geo.channels, 0",
         ADDER,
         "-k",
         "bug_groups",
@@ -194,8 +208,8 @@ BUGS = {
     ),
     "filters of a task written in the place of the first ones": in_kernel(
         "windowed.py",
-        "scatter_outputs(out, geo.pitch, image, images, first_filter + begin,",
-        "scatter_outputs(out, geo.pitch, image, images, first_filter,",
+        "scatter_outputs(out, geo.pitch, image, images, first, count,",
+        "scatter_outputs(out, geo.pitch, image, images, first - begin, count,",
         ADDER,
         "-k",
         "extreme and many",
@@ -208,8 +222,8 @@ BUGS = {
     ),
     "blocks of filter gradients put together in another order": in_kernel(
         "windowed_weight_grad.py",
-        ".transpose(1, 3, 0, 2, 4)",
-        ".transpose(1, 0, 3, 2, 4)",
+        ".transpose(0, 2, 4, 1, 3, 5)",
+        ".transpose(0, 2, 1, 4, 3, 5)",
         ADDER,
         "-k",
         "parts_of and smaller",
@@ -249,8 +263,8 @@ BUGS = {
     ),
     "sums cut by the number of threads": compiled_kernel(
         "windowed_weight_grad.py",
-        "parts = max(1, min(layouts, 16, max(2, PARTIAL_ELEMENTS * groups // w.size)))",
-        "parts = max(1, min(layouts, __import__('numba').get_num_threads()))",
+        "max(1, min(plan.image_groups * plan.bands, 16, max(2, PARTIAL_ELEMENTS // w.size)))",
+        "max(1, min(plan.image_groups * plan.bands, __import__('numba').get_num_threads()))",
         ADDER,
         "-k",
         "one_thread and sign and float32",
@@ -420,7 +434,7 @@ BUGS = {
         "adders",
     ),
     "squares: each group with the squares of the first": in_kernel(
-        "windowed.py", "filter_squares[first : first + filters]", "filter_squares[:filters]", POWERS, "-k", "squares"
+        "windowed.py", "filter_squares[first : first + count]", "filter_squares[:count]", POWERS, "-k", "squares"
     ),
     "squares: a point's and a filter's exchanged": in_kernel(
         "adder/whole_image.py",
@@ -449,8 +463,8 @@ BUGS = {
     ),
     "convolution with a flipped filter": in_kernel(
         "windowed.py",
-        "as_rows(w[first : first + filters]),",
-        "as_rows(w[first : first + filters, :, ::-1]),",
+        "as_rows(w),",
+        "as_rows(w[:, :, ::-1]),",
         "tests/test_kernels_conv.py",
         "-k",
         "flipped",
