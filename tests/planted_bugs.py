@@ -436,22 +436,6 @@ BUGS = {
     "squares: each group with the squares of the first": in_kernel(
         "windowed.py", "filter_squares[first : first + count]", "filter_squares[:count]", POWERS, "-k", "squares"
     ),
-    "squares: a point's and a filter's exchanged": in_kernel(
-        "adder/whole_image.py",
-        "square_sums(filters), square_sums(points)",
-        "square_sums(points), square_sums(filters)",
-        POWERS,
-        "-k",
-        "whole_image",
-    ),
-    "whole images: the gradient's sum over the wrong axis": in_kernel(
-        "adder/whole_image.py",
-        "slopes.sum(axis=1, dtype=np.float64)",
-        "np.resize(slopes.sum(axis=0, dtype=np.float64), slopes.shape[0])",
-        POWERS,
-        "-k",
-        "whole_image",
-    ),
     "squares: only those of the last channels laid out together": in_kernel(
         "windowed.py", "    if first == 0:\n        squares[:] = 0", "    squares[:] = 0", POWERS, "-k", "squares_of"
     ),

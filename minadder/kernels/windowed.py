@@ -141,18 +141,12 @@ def as_rows(w: Array, fill: float = 0) -> Array:
     return flat if w.shape[0] % 2 == 0 else np.append(flat, np.full(w[0].size, fill, w.dtype))
 
 
-def square_sums(rows: Array) -> Array:
-    """Return Σ x² of each row."""
-    sums: Array = np.einsum("nk,nk->n", rows, rows)
-    return sums
-
-
 def forward(
     x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, p: int | None = None
 ) -> Array:
     """Return −Σ |X − F|^p over each window for a p of 1 or 2, without one Σ X·F."""
     x = np.ascontiguousarray(x)
-    filter_squares = square_sums(w.reshape(w.shape[0], -1)) if p == 2 else np.empty(0, w.dtype)
+    filter_squares = np.einsum("tcij,tcij->t", w, w) if p == 2 else np.empty(0, w.dtype)
     plan = laid_out(x, w, stride, padding, dilation)
     y = np.empty((x.shape[0], w.shape[0], *plan.output), x.dtype)
     filters = w.shape[0] // groups

@@ -5,8 +5,8 @@
             Y[i, t] = −Σ_k |X[i, k] − F[t, k]|^p
 
 `windowed.py` and its companions arrange it for the machine, and share the arrangement with the convolution. Other p
-than 1 and 2 need powers (`powers.py`). Where a window is the whole image, some of it is a matrix product
-(`whole_image.py`).
+than 1 and 2 need powers (`powers.py`). Fully-connected layers are windows too: a matrix product of NumPy's is faster by
+itself, but its threads keep the cores from the next kernel, which costs a step of LeNet-5 half as much again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from minadder.autograd import Array
 from minadder.kernels import windowed, windowed_input_grad, windowed_powers, windowed_weight_grad
-from minadder.kernels.adder import reference, whole_image
+from minadder.kernels.adder import reference
 from minadder.kernels.geometry import Pair
 from minadder.kernels.simd import FULL_PRECISION, HARDTANH, SIGN
 
@@ -25,8 +25,6 @@ RULE_CODES = {"sign": SIGN, "full_precision": FULL_PRECISION, "hardtanh": HARDTA
 def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, p: float = 1.0) -> Array:
     """Return Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20). A padded cell counts |0 − F|^p."""
     window = stride, padding, dilation, groups
-    if p == 2 and whole_image.is_whole(x, w, padding):
-        return whole_image.forward(x, w)
     if p in (1, 2):
         return windowed.forward(x, w, *window, p=int(p))
     y = windowed_powers.forward(x, w, *window, p)
@@ -47,8 +45,6 @@ def input_grad(
     """Return ∂L/∂X = Σ G · rule(F − X) over the windows that see each entry of X (Chen et al. 2020, Eq. 6)."""
     window = stride, padding, dilation, groups
     code, factor = code_of(rule, p)
-    if code == FULL_PRECISION and whole_image.is_whole(x, w, padding):
-        return whole_image.input_grad(scaled(grad, factor), x, w)
     if code is not None:
         return windowed_input_grad.input_grad(scaled(grad, factor), x, w, *window, code)
     x_grad = windowed_powers.input_grad(grad, x, w, *window, p - 1, factor)
@@ -72,8 +68,6 @@ def weight_grad(
     """
     window = stride, padding, dilation, groups
     code, factor = code_of(rule, p)
-    if code == FULL_PRECISION and whole_image.is_whole(x, w, padding):
-        return whole_image.weight_grad(scaled(grad, factor), x, w)
     if code is not None:
         return windowed_weight_grad.weight_grad(scaled(grad, factor), x, w, *window, code)
     w_grad = windowed_powers.weight_grad(grad, x, w, *window, p - 1, factor)
