@@ -135,10 +135,13 @@ def run(one_task: Any, all_tasks: Any, tasks: int, elements: int, *arguments: An
         all_tasks(tasks, *arguments, threads=elements >= SERIAL_ELEMENTS)
 
 
-def as_rows(w: Array, fill: float = 0) -> Array:
-    """Return filters (T, C, kh, kw) one after the other in one row, with one of `fill` to make an even number."""
+def as_rows(w: Array, groups: int, fill: float = 0) -> Array:
+    """Return filters (T, C, kh, kw) one after the other in one row.
+
+    Tiles take two filters of a group at a time: behind an odd number of them there is one of `fill`, after the last.
+    """
     flat = np.ascontiguousarray(w).reshape(-1)
-    return flat if w.shape[0] % 2 == 0 else np.append(flat, np.full(w[0].size, fill, w.dtype))
+    return flat if w.shape[0] // groups % 2 == 0 else np.append(flat, np.full(w[0].size, fill, w.dtype))
 
 
 def forward(
@@ -157,7 +160,7 @@ def forward(
         groups * plan.image_groups * plan.bands * -(-filters // part),
         y.size * w[0].size,
         x,
-        as_rows(w),
+        as_rows(w, groups),
         p == 1,
         filter_squares,
         filters,

@@ -233,7 +233,7 @@ def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, gro
         groups * plan.image_groups * plan.bands * -(-filters // part),
         POWER_COST * y.size * w[0].size,
         x,
-        as_rows(w, UNLIKELY),
+        as_rows(w, groups, UNLIKELY),
         table,
         limit,
         filters,
