@@ -156,7 +156,9 @@ class KernelCache(NullCache):
     def __init__(self, function: Callable[..., Any], folder: Path) -> None:
         self.folder = folder
         self.name = f"{function.__module__.removeprefix('minadder.').removeprefix('kernels.')}.{function.__name__}"
-        self.own = file_digest(function.__code__.co_filename)  # not all kernels lie in kernels/
+        made_with = [cell.cell_contents for cell in function.__closure__ or ()]
+        numbers = repr([value for value in made_with if isinstance(value, int)])  # kernels of one name differ in these
+        self.own = file_digest(function.__code__.co_filename) + numbers.encode()  # not all kernels lie in kernels/
 
     @property
     def cache_path(self) -> str:

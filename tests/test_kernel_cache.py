@@ -76,6 +76,26 @@ def called_with(folder: Path) -> tuple[int, int]:
     return sum(stats.cache_hits.values()), sum(stats.cache_misses.values())
 
 
+def times(factor: int) -> Callable[[float], float]:
+    """Return a function that multiplies by a factor."""
+
+    def multiply(x: float) -> float:
+        return factor * x
+
+    return multiply
+
+
+@compiled_kernels
+def test_kernels_of_one_name_that_are_made_with_other_numbers_have_files_of_their_own(tmp_path: Path) -> None:
+    for _ in range(2):
+        for factor in (2, 3):
+            function = times(factor)
+            dispatcher = jit.kernel(function)
+            dispatcher._cache = kernel_cache.KernelCache(function, tmp_path)  # type: ignore[attr-defined]
+            assert dispatcher(1.5) == 1.5 * factor
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def flip_a_bit(content: bytes) -> bytes:
     """Return the content with one bit of the machine code changed."""
     middle = len(content) // 2

@@ -106,9 +106,9 @@ def note(builder: ir.IRBuilder, notes: Value, differences: list[Value]) -> Value
     """Return the notes, a vector of bits, without those that are 0 in some difference: see `extraordinary`."""
     whole = integers(notes.type)
     kept = builder.bitcast(notes, whole)
-    for first, second in zip(differences[::2], differences[1::2], strict=True):
-        both = builder.and_(builder.bitcast(first, whole), builder.bitcast(second, whole))
-        kept = builder.and_(kept, both)  # with AVX-512 one instruction for a pair
+    bits = [builder.bitcast(difference, whole) for difference in differences]
+    for pair in (bits[begin : begin + 2] for begin in range(0, len(bits), 2)):
+        kept = builder.and_(kept, builder.and_(pair[0], pair[-1]))  # with AVX-512 one instruction
     return builder.bitcast(kept, notes.type)
 
 

@@ -2,10 +2,12 @@
 
 Registers have the powers of ordinary differences only (`simd_powers.py`). Sums that met another one are thrown away,
 and the plain loops compute them. The tables take 7 registers, so that fewer sums are held at once than in
-`vector_tiles.py`.
+`vector_tiles.py`. A vector of powers takes so long that the last places are taken a vector at a time, not a whole tile.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from minadder.autograd import Array
 from minadder.jit import kernel
@@ -21,10 +23,109 @@ from minadder.kernels.simd_powers import (
 )
 from minadder.kernels.vector_tiles import BLOCK, ENTRIES
 
-TWO_FILTERS = 2 * VECTORS
-
 AT_ONCE = 64
 """Entries that are summed before a look at the notes: so many, at most, are summed again by the plain loops."""
+
+
+def forward_powers(vectors: int) -> Any:
+    """Return `forward_power_tile`'s sums for so many vectors of places at a time, `step` places together."""
+    two_filters = 2 * vectors
+
+    @kernel(inline=True)
+    def subtract(
+        u: Array,
+        offsets: Array,
+        entries: int,
+        w: Array,
+        first: int,
+        length: int,
+        filters: int,
+        begin_place: int,
+        end_place: int,
+        step: int,
+        table: Array,
+        out: Array,
+        pitch: int,
+    ) -> None:
+        for p in range(begin_place, end_place, step):
+            for begin in range(0, entries, AT_ONCE):
+                end = min(entries, begin + AT_ONCE)
+                for t in range(0, filters, 2):
+                    at, place = t * length + first, t * pitch + p
+                    new = zeros(u, two_filters) if first + begin == 0 else load(out, place, pitch, 2, vectors)
+                    sums = with_notes(new)
+                    for k in range(begin, end):
+                        sums = subtract_powers(sums, load(u, offsets[k] + p, 0, 1, vectors), w, at + k, length, table)
+                    if extraordinary(sums):
+                        plain_power_tiles.forward_power_tile(
+                            u[p:],
+                            offsets[begin:],
+                            end - begin,
+                            w[t * length :],
+                            first + begin,
+                            length,
+                            2,
+                            step,
+                            step,
+                            table,
+                            out[place:],
+                            pitch,
+                        )
+                    else:
+                        store(without_notes(sums), out, place, pitch, vectors)
+
+    return subtract
+
+
+def input_powers(vectors: int) -> Any:
+    """Return `input_power_tile`'s sums for so many vectors of places at a time, `step` places together."""
+
+    @kernel(inline=True)
+    def add(
+        u: Array,
+        offsets: Array,
+        entries: int,
+        w: Array,
+        first: int,
+        g: Array,
+        filters: int,
+        begin_place: int,
+        end_place: int,
+        step: int,
+        table: Array,
+        du: Array,
+        pitch: int,
+    ) -> None:
+        for p in range(begin_place, end_place, step):
+            for k in range(entries):
+                xs = load_at(u, offsets, k, p, 1, vectors)
+                noted = with_notes(zeros(u, vectors))
+                for t in range(filters):
+                    gs = load(g, t * pitch + p, 0, 1, vectors)
+                    noted = add_input_powers(noted, xs, gs, w, (first + k) * filters + t, table)
+                if extraordinary(noted):
+                    plain_power_tiles.input_power_tile(
+                        u[p:],
+                        offsets[k:],
+                        1,
+                        w,
+                        first + k,
+                        g[p:],
+                        filters,
+                        step,
+                        step,
+                        table,
+                        du[p:],
+                        pitch,
+                    )
+                else:
+                    add_at(without_notes(noted), du, offsets, k, p, vectors)
+
+    return add
+
+
+subtract_forward, subtract_last = forward_powers(VECTORS), forward_powers(1)
+add_input, add_last_input = input_powers(VECTORS), input_powers(1)
 
 
 @kernel
@@ -46,32 +147,9 @@ def forward_power_tile(
 
     For an odd number of filters w has a row more.
     """
-    for p in range(0, places, group):
-        for begin in range(0, entries, AT_ONCE):
-            end = min(entries, begin + AT_ONCE)
-            for t in range(0, filters, 2):
-                at, place = t * length + first, t * pitch + p
-                new = zeros(u, TWO_FILTERS) if first + begin == 0 else load(out, place, pitch, 2, VECTORS)
-                sums = with_notes(new)
-                for k in range(begin, end):
-                    sums = subtract_powers(sums, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + k, length, table)
-                if extraordinary(sums):
-                    plain_power_tiles.forward_power_tile(
-                        u[p:],
-                        offsets[begin:],
-                        end - begin,
-                        w[t * length :],
-                        first + begin,
-                        length,
-                        2,
-                        group,
-                        group,
-                        table,
-                        out[place:],
-                        pitch,
-                    )
-                else:
-                    store(without_notes(sums), out, place, pitch, VECTORS)
+    whole, vector = places // group * group, group // VECTORS
+    subtract_forward(u, offsets, entries, w, first, length, filters, 0, whole, group, table, out, pitch)
+    subtract_last(u, offsets, entries, w, first, length, filters, whole, places, vector, table, out, pitch)
 
 
 @kernel
@@ -89,34 +167,13 @@ def input_power_tile(
     du: Array,
     pitch: int,
 ) -> None:
-    """Add Σ_t g · sgn(w − u)·|w − u|^q to du, for each entry and place; w holds the filters side by side."""
-    for p in range(0, places, group):
-        for k in range(entries):
-            xs = load_at(u, offsets, k, p, 1, VECTORS)
-            noted = with_notes(zeros(u, VECTORS))
-            for t in range(filters):
-                gs = load(g, t * pitch + p, 0, 1, VECTORS)
-                noted = add_input_powers(noted, xs, gs, w, (first + k) * filters + t, table)
-            if extraordinary(noted):
-                plain_power_tiles.input_power_tile(
-                    u[p:],
-                    offsets[k:],
-                    1,
-                    w,
-                    first + k,
-                    g[p:],
-                    filters,
-                    min(group, places - p),
-                    group,
-                    table,
-                    du[p:],
-                    pitch,
-                )
-            else:
-                sums = without_notes(noted)
-                if p + group > places:
-                    sums = keep(sums, VECTORS, places - p)
-                add_at(sums, du, offsets, k, p, VECTORS)
+    """Add Σ_t g · sgn(w − u)·|w − u|^q to du, for each entry and place; w holds the filters side by side.
+
+    Behind the last place g holds zeros.
+    """
+    whole, vector = places // group * group, group // VECTORS
+    add_input(u, offsets, entries, w, first, g, filters, 0, whole, group, table, du, pitch)
+    add_last_input(u, offsets, entries, w, first, g, filters, whole, places, vector, table, du, pitch)
 
 
 @kernel
