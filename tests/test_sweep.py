@@ -81,7 +81,13 @@ def test_rows_hold_the_papers_figures() -> None:
     ablation = {row.key: row.paper for row in TABLES["ablation"].rows}
     assert ablation["unscaled-full-precision"] == 54.91
     assert ablation["ilr-sign"] == 97.72
-    assert ablation["alr-full-precision"] == 99.40
+    assert ablation["alr-0.2-full-precision"] == 99.40
+    true_gradient = next(row.settings for row in TABLES["ablation"].rows if row.key == "alr-0.01-sign")
+    assert true_gradient == {
+        "adder_lr": {"name": "AdaptiveLR", "eta": 0.01},
+        "weight_grad": "sign",
+        "input_grad": "sign",
+    }
 
 
 def test_ends_in_full_precision_are_the_cnns() -> None:
@@ -299,4 +305,4 @@ def test_figures_show_both_sides() -> None:
     assert [text.get_text() for text in bars.axes[0].texts] == ["90.00", "–"]
     assert [text.get_text() for text in bars.axes[1].texts] == ["–", "80.00"]
     curves = plot.curves_beside(["a"], [[[50.0, 60.0], [55.0, 65.0]]], [[60.0, 65.0]], [70.0], "title", headings)
-    assert [list(line.get_ydata()) for line in curves.axes[0].lines] == [[50, 60], [55, 65]]
+    assert [list(line.get_ydata()) for line in curves.axes[0].lines] == [[52.5, 62.5]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from statistics import mean, stdev
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 from minadder.plot.figure import new_figure
 
 OURS, PAPERS = "tab:blue", "tab:gray"
-CURVES = ("tab:orange", "tab:red", "tab:cyan", "tab:blue", "tab:olive", "tab:green", "tab:purple", "tab:brown")
+COLOURS = "orange", "brown", "red", "cyan", "gray", "olive", "pink", "purple", "blue", "green"
+CURVES = tuple(f"tab:{colour}" for colour in COLOURS)
 
 
 def middle_and_spread(values: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
@@ -143,7 +145,7 @@ def curves_beside(
     title: str,
     headings: tuple[str, str],
 ) -> Any:
-    """Return a figure of test accuracy by epoch, and of bars: the accuracies at the end above the papers'.
+    """Return a figure of mean test accuracy by epoch, and of bars: the accuracies at the end above the papers'.
 
     Parameters
     ----------
@@ -165,14 +167,13 @@ def curves_beside(
     >>> len(figure.axes)
     2
     """
-    figure = new_figure(11, 4.6)
+    figure = new_figure(11, 3 + 0.3 * len(labels))
     figure.suptitle(title, fontsize=11)
     by_epoch, bars = figure.subplots(1, 2)
-    for label, some, colour in zip(labels, curves, CURVES, strict=False):
-        for number, curve in enumerate(some):
-            name = label if number == 0 else None
-            by_epoch.plot(range(1, len(curve) + 1), curve, color=colour, linewidth=1.2, label=name)
-    by_epoch.set(xlabel="epoch", ylabel="test accuracy / %", ylim=(0, 102))
+    for label, some, colour in zip(labels, curves, cycle(CURVES), strict=False):
+        over_seeds = [mean(values) for values in zip(*some, strict=False)]  # as far as the shortest goes
+        by_epoch.plot(range(1, len(over_seeds) + 1), over_seeds, color=colour, linewidth=1.2, label=label)
+    by_epoch.set(xlabel="epoch", ylabel="test accuracy, mean of the seeds / %", ylim=(0, 102))
     by_epoch.xaxis.get_major_locator().set_params(integer=True)
     by_epoch.set_title(headings[0], fontsize=9)
     by_epoch.grid(alpha=0.3)
