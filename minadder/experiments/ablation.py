@@ -37,7 +37,7 @@ SETTINGS: tuple[tuple[str, dict[str, Any] | None, str, float], ...] = (
 )
 """What the learning rate is called, its rule, the gradients, and the paper's test accuracy in percent.
 
-With the sign, steps are as large near the optimum as far from it, so that η = 0.2 is too much: 0.01 is our choice."""
+With the sign, steps are as large near the optimum as far from it, so that a smaller η is tried too."""
 
 
 def row(rate: str, rule: dict[str, Any] | None, gradient: str, accuracy: float) -> Row:
@@ -61,7 +61,7 @@ def draw(table: Table, rows: Sequence[Measured], what: str) -> Any:
 
 ABLATION = Table(
     name="ablation",
-    title="LeNet-5-BN of adders by learning rate and gradient of the filters (Chen et al. 2020, section 4.5)",
+    title="LeNet-5-BN of adders by learning rate and gradient (Chen et al. 2020, section 4.5)",
     paper="mnist, 50 epochs, one run",
     rows=tuple(row(*setting) for setting in SETTINGS),
     draw=draw,

@@ -177,7 +177,7 @@ def curves_beside(
     by_epoch.xaxis.get_major_locator().set_params(integer=True)
     by_epoch.set_title(headings[0], fontsize=9)
     by_epoch.grid(alpha=0.3)
-    by_epoch.legend(fontsize=8)
+    by_epoch.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     places, (means, deviations) = np.arange(len(labels)), middle_and_spread(ours)
     theirs = [float("nan") if value is None else value for value in papers]
     for shift, values, spread, colour, name in (
