@@ -54,11 +54,13 @@ from minadder.cli import main
 
 assert main(["warmup", "--dtype", "both"]) == 0
 kernels = list(warmup.kernels())
-called = {name for kernel in kernels for name in kernel.py_func.__code__.co_names}
+functions = [kernel.py_func for kernel in kernels]
+called = {name for function in functions for name in function.__code__.co_names}
+bound = {id(function.__globals__.get(name)) for function in functions for name in function.__code__.co_names}
 unused = "minadder.kernels.plain_tiles" if simd.VECTOR_BITS else "minadder.kernels.vector_tiles"
 for kernel in kernels:
     function = kernel.py_func
-    if function.__name__ not in called and function.__module__ != unused:
+    if function.__name__ not in called and id(kernel) not in bound and function.__module__ != unused:
         dtypes = {word for word in ("float32", "float64") if word in str(kernel.signatures)}
         print("missing" if dtypes != {"float32", "float64"} else "complete", function.__module__, function.__name__)
 """
