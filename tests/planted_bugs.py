@@ -412,6 +412,17 @@ BUGS = {
     "powers: places behind the last whole tile left out of the input's gradient": compiled_kernel(
         "vector_power_tiles.py", "g, filters, whole, places, vector", "g, filters, whole, whole, vector", POWERS
     ),
+    "powers: gradients of the band before left behind the last place": compiled_kernel(
+        "windowed_powers.py",
+        """        g[:] = 0
+        gather""",
+        """        if row == 0:
+            g[:] = 0
+        gather""",
+        POWERS,
+        "-k",
+        "last_band",
+    ),
     "powers: huge inputs as they are": compiled_kernel(
         "windowed_powers.py", "value if abs(value) < limit else far", "value", POWERS, "-k", "huge_numbers"
     ),
@@ -614,6 +625,21 @@ BUGS = {
         "isinstance(value, int)])",
         "isinstance(value, str)])",
         ("tests/test_kernel_cache.py",),
+    ),
+    "ablation: a sign of the filters alone where it should be of both": Bug(
+        "experiments/ablation.py",
+        '"weight_grad": "sign", "input_grad": "sign"',
+        '"weight_grad": "sign", "input_grad": "hardtanh"',
+        ("tests/test_sweep.py", "-k", "papers"),
+    ),
+    "ablation: unscaled where the rate should be increased": Bug(
+        "experiments/ablation.py",
+        '("ILR ×100", ILR, "full precision", 98.99)',
+        '("ILR ×100", UNSCALED, "full precision", 98.99)',
+        ("tests/test_sweep.py", "-k", "papers"),
+    ),
+    "curves: no more than there are colours": Bug(
+        "plot/sweeps.py", "cycle(CURVES)", "CURVES", ("tests/test_sweep.py", "-k", "figures")
     ),
     "SGD: momentum without Nesterov's look ahead": in_kernel(
         "optim/cpu.py",

@@ -59,7 +59,7 @@ def test_the_command_ends_with_the_exit_code(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+            env={**os.environ, "NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": str(cache)},
         )
         assert result.returncode == (0 if config.DISABLE_JIT else wanted), result.stdout
 

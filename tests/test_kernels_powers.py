@@ -284,3 +284,17 @@ def test_a_sum_converges_to_the_distance_as_p_falls_to_one() -> None:
     layer = lattice_layer((2, 3, 6, 7), 5, (3, 2), (2, 1), (1, 1)).gaussian(0)
     near = cpu.forward(layer.x, layer.w, *layer.window, 1 + 2**-20)
     np.testing.assert_allclose(near, cpu.forward(layer.x, layer.w, *layer.window), rtol=1e-4)
+
+
+@pytest.mark.parametrize("height", [41, 43, 47, 53])
+def test_a_last_band_with_fewer_rows_gets_nothing_of_the_band_before(height: int) -> None:
+    rng = np.random.default_rng(0)
+    x, grad = (rng.standard_normal((1, channels, height, 45)).astype(np.float32) for channels in (1, 3))
+    w = rng.standard_normal((3, 1, 3, 3)).astype(np.float32)
+    window = (1, 1), (1, 1), (1, 1)
+    geometry = windowed.laid_out(x, w, *window).geometry[0]
+    assert height % geometry["rows"] > 0
+    found = cpu.input_grad(grad, x, w, *window, 1, "power", 1.5)
+    wide = [array.astype(np.float64) for array in (grad, x, w)]
+    expected = reference.input_grad(*wide, *window, 1, "power", 1.5)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

@@ -82,6 +82,12 @@ def test_rows_hold_the_papers_figures() -> None:
     assert ablation["unscaled-full-precision"] == 54.91
     assert ablation["ilr-sign"] == 97.72
     assert ablation["alr-0.2-full-precision"] == 99.40
+    rates = {"unscaled": None, "ilr": "IncreasedLR", "alr": "AdaptiveLR"}
+    for row in TABLES["ablation"].rows:
+        rule = row.settings["adder_lr"]
+        assert (rule and rule["name"]) == rates[row.key.partition("-")[0]]
+        assert row.settings["weight_grad"] == ("sign" if "sign" in row.key else "full_precision")
+        assert row.settings["input_grad"] == ("sign" if row.key.endswith("sign") else "hardtanh")
     true_gradient = next(row.settings for row in TABLES["ablation"].rows if row.key == "alr-0.01-sign")
     assert true_gradient == {
         "adder_lr": {"name": "AdaptiveLR", "eta": 0.01},
@@ -306,3 +312,6 @@ def test_figures_show_both_sides() -> None:
     assert [text.get_text() for text in bars.axes[1].texts] == ["–", "80.00"]
     curves = plot.curves_beside(["a"], [[[50.0, 60.0], [55.0, 65.0]]], [[60.0, 65.0]], [70.0], "title", headings)
     assert [list(line.get_ydata()) for line in curves.axes[0].lines] == [[52.5, 62.5]]
+    many = [str(number) for number in range(11)]
+    curves = plot.curves_beside(many, [[[50.0]]] * 11, [[50.0]] * 11, [None] * 11, "title", headings)
+    assert [line.get_label() for line in curves.axes[0].lines] == many
