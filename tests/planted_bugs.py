@@ -695,8 +695,8 @@ BUGS = {
     ),
     "toys share one mean loss": Bug(
         "experiments/side_by_side.py",
-        "np.array(1 / self.points.shape[-1], np.float32)",
-        "np.array(1 / self.labels.size, np.float32)",
+        "1 / self.points.shape[-1], np.float32",
+        "1 / self.labels.size, np.float32",
         (TOY, "-k", "becomes_alone"),
     ),
     "toys give their weights to the wrong nets": Bug(

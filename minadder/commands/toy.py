@@ -91,7 +91,8 @@ def train_missing(jobs: Sequence[toy.Job], folder: Path, processes: int) -> list
     missing = [job for job in jobs if job not in results]
     if results and missing:
         print(f"{len(results)} of {len(jobs)} nets are there already", file=sys.stderr)
-    with closing(workers.in_processes(toy.train_together, toy.together(missing), processes)) as trained:
+    largest_first = toy.together(missing)[::-1]  # so that no process is left alone with a long one at the end
+    with closing(workers.in_processes(toy.train_together, largest_first, processes)) as trained:
         for found in trained:
             for result in found:
                 checkpoint.write_file(place(result.job, folder), result.to_json().encode())

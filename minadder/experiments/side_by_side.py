@@ -14,6 +14,7 @@ import numpy as np
 import minadder as ma
 from minadder import nn, ops, optim
 from minadder.autograd import Array
+from minadder.kernels.losses.cpu import bce_with_logits_backward
 from minadder.nn.convert import KINDS
 from minadder.nn.linear import FullyConnected, Linear
 
@@ -135,13 +136,14 @@ class Descent:
 
     def go_on(self, iterations: int) -> None:
         """Do so many iterations."""
-        share = np.array(1 / self.points.shape[-1], np.float32)  # the loss is the sum of the nets' mean losses
+        share = np.full(self.labels.shape, 1 / self.points.shape[-1], np.float32)  # of a point in its net's mean loss
         for _ in range(iterations):
             self.schedule.set_lr(self.optimizer, self.done / self.iterations)
             self.done += 1
             self.optimizer.zero_grad()
             self.logits = self.net(self.points)
-            ops.bce_with_logits(self.logits, self.labels, reduction="sum").backward(share)
+            # ops.bce_with_logits would compute the loss each time too; it is asked for at the end alone
+            self.logits.backward(bce_with_logits_backward(share, self.logits.numpy(), self.labels.numpy()))
             for parameter in self.filters:
                 self.scale(parameter)
             self.optimizer.step()
