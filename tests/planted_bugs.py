@@ -325,7 +325,7 @@ BUGS = {
         "simd.py", 'builder.icmp_signed("<", ir.Constant(', 'builder.icmp_signed("<=", ir.Constant(', SIMD, "-k", "keep"
     ),
     "registers: a place beyond the row moved": compiled_kernel(
-        "simd.py",
+        "simd_planes.py",
         "spaced_masks(builder, builder.add(rest, number(1)), each, vector)",
         "spaced_masks(builder, builder.add(rest, number(2)), each, vector)",
         SIMD,
@@ -333,7 +333,7 @@ BUGS = {
         "moved",
     ),
     "registers: every second number of one vector taken twice": compiled_kernel(
-        "simd.py",
+        "simd_planes.py",
         "[2 * lane for lane in range(width)]",
         "[2 * lane % width for lane in range(width)]",
         SIMD,
@@ -341,7 +341,12 @@ BUGS = {
         "moved",
     ),
     "registers: what is added to every second place shifted by one": compiled_kernel(
-        "simd.py", "if lane % 2 == 0 else width for lane", "if lane % 2 == 1 else width for lane", SIMD, "-k", "moved"
+        "simd_planes.py",
+        "if lane % 2 == 0 else width for lane",
+        "if lane % 2 == 1 else width for lane",
+        SIMD,
+        "-k",
+        "moved",
     ),
     "an input gradient added to what was in memory": in_kernel(
         "windowed_input_grad.py",

@@ -25,11 +25,11 @@ from minadder.kernels.simd import (
     keep,
     load,
     load_at,
-    move_planes,
     store,
     subtract_distances,
     zeros,
 )
+from minadder.kernels.simd_planes import move_planes
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 needs_vectors = pytest.mark.skipif(simd.VECTOR_BITS == 0, reason="kernels are plain loops here: see simd.vector_bits")

@@ -62,7 +62,7 @@ def opaque(typing: Any, tile: Any) -> Any:
     return tile(tile), emit
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]  # see simd.intrinsic
+@intrinsic(prefer_literal=True)
 def take_up(typing: Any, sums: Any, xs: Any, ws: Any, gs: Any, one: Any, mix: Any, fused: Any) -> Any:
     """Return sums[r, v] with one more term of the mix, of xs[v], ws[r] and gs[v].
 

@@ -23,11 +23,11 @@ from minadder.kernels.simd import (
     keep,
     load,
     load_at,
-    move_planes,
     store,
     subtract_distances,
     zeros,
 )
+from minadder.kernels.simd_planes import move_planes
 
 ENTRIES = VECTORS
 """Entries of a block of filter gradients: 4 filters × 4 entries on machines of 32 registers."""
