@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minadder import cli, data, plot
+from minadder import cli, data, optim, plot
 from minadder.experiments import jobs, workers
 from minadder.experiments.jobs import build, make, read_result, run_job
 from minadder.experiments.table import Measured, Row, as_lines, job_name, spread
@@ -88,6 +88,15 @@ def test_rows_hold_the_papers_figures() -> None:
         assert (rule and rule["name"]) == rates[row.key.partition("-")[0]]
         assert row.settings["weight_grad"] == ("sign" if "sign" in row.key else "full_precision")
         assert row.settings["input_grad"] == ("sign" if row.key.endswith("sign") else "hardtanh")
+    less = TABLES["ablation-less-decay"].rows
+    assert [row.paper for row in less] == [29.26, 54.91, 97.72, 97.99, 98.99, 99.40]
+    same = {row.key: row.settings for row in TABLES["ablation"].rows}
+    assert {row.settings["weight_decay"] for row in less} == {2e-4}
+    assert all(
+        {**row.settings, "adder_lr": 0}
+        == {**same[row.key.replace("0.005", "0.2")], "weight_decay": 2e-4, "adder_lr": 0}
+        for row in less
+    )
     true_gradient = next(row.settings for row in TABLES["ablation"].rows if row.key == "alr-0.01-sign")
     assert true_gradient == {
         "adder_lr": {"name": "AdaptiveLR", "eta": 0.01},
@@ -110,6 +119,25 @@ def test_ends_in_full_precision_are_the_cnns() -> None:
 def test_a_rule_for_layers_that_have_none_is_named() -> None:
     with pytest.raises(ValueError, match="conv layers have no weight_grad to set to 'sign'"):
         build(make({"layer": "conv", "weight_grad": "sign"}, "digits", 1, 0), some_digits()[0])
+
+
+class Groups(Callback):
+    """Keeps what the optimiser of a training is told."""
+
+    def on_train_begin(self, run: Run) -> None:
+        self.group = {name: value for name, value in run.optimizer.param_groups[0].items() if name != "params"}
+
+
+def test_the_optimiser_gets_what_a_job_says(few: None, tmp_path: Path) -> None:
+    groups = Groups()
+    rule = {"name": "IncreasedLR", "factor": 7.0}
+    run_job(make({"lr": 0.03, "weight_decay": 2e-4, "adder_lr": rule}, "digits", 1, 0), tmp_path / "job", [groups])
+    assert groups.group["initial_lr"] == 0.03
+    assert groups.group["weight_decay"] == 2e-4
+    assert groups.group["adder_lr"] == optim.IncreasedLR(7.0)
+    assert (groups.group["momentum"], groups.group["nesterov"]) == (0.9, True)
+    run_job(make({}, "digits", 1, 0), tmp_path / "papers", [groups])
+    assert groups.group["weight_decay"] == 5e-4
 
 
 def without_seconds(result: dict[str, Any]) -> dict[str, Any]:

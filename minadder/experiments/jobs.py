@@ -29,6 +29,7 @@ RECIPE: Job = {
     "input_grad": None,
     "p_until": None,
     "lr": 0.1,
+    "weight_decay": 5e-4,
     "adder_lr": {"name": "AdaptiveLR", "eta": 0.2},
 }
 """What jobs have unless their row says otherwise (Chen et al. 2020, section 4.1). A rule of None is the layer's own.
@@ -123,7 +124,7 @@ def run_job(job: Job, folder: Path, more: Sequence[Callback] = ()) -> Result:
                 lr=job["lr"],
                 momentum=0.9,
                 nesterov=True,
-                weight_decay=5e-4,
+                weight_decay=job["weight_decay"],
                 adder_lr=adder_lr.from_description(job["adder_lr"]),
             ),
             schedule=optim.Cosine(),
