@@ -639,9 +639,30 @@ BUGS = {
     ),
     "ablation: unscaled where the rate should be increased": Bug(
         "experiments/ablation.py",
-        '("ILR ×100", ILR, "full precision")',
-        '("ILR ×100", UNSCALED, "full precision")',
+        '("ILR ×100", ILR, "sign, HardTanh")',
+        '("ILR ×100", UNSCALED, "sign, HardTanh")',
         ("tests/test_sweep.py", "-k", "papers"),
+    ),
+    "ablation: the paper's weight decay where there should be less": Bug(
+        "experiments/ablation.py",
+        "weight_decay=LESS_DECAY)",
+        "weight_decay=5e-4)",
+        ("tests/test_sweep.py", "-k", "papers"),
+    ),
+    "jobs: the recipe's weight decay whatever the row says": Bug(
+        "experiments/jobs.py",
+        'weight_decay=job["weight_decay"]',
+        'weight_decay=RECIPE["weight_decay"]',
+        ("tests/test_sweep.py", "-k", "optimiser"),
+    ),
+    "closed channels: looked for in training": Bug(
+        "analysis/channels.py", "net.eval()(inputs)", "net(inputs)", ("tests/test_analysis.py", "-k", "closed")
+    ),
+    "closed channels: inputs counted in their place": Bug(
+        "analysis/channels.py", "axis != 1)", "axis != 0)", ("tests/test_analysis.py", "-k", "closed")
+    ),
+    "closed channels: hooks left behind": Bug(
+        "analysis/channels.py", "handle.remove()", "pass", ("tests/test_analysis.py", "-k", "closed")
     ),
     "curves: no more than there are colours": Bug(
         "plot/sweeps.py", "cycle(CURVES)", "CURVES", ("tests/test_sweep.py", "-k", "figures")

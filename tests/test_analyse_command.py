@@ -85,6 +85,40 @@ def test_features_are_those_of_the_test_data(
     assert "nearest direction" in capsys.readouterr().out
 
 
+def test_closed_channels_are_counted_behind_each_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert analyse(tmp_path, "channels") == 0
+    assert_figures(tmp_path, "channels")
+    content = numbers(tmp_path, "channels")
+    assert list(content) == ["weight decay 0.0005", "weight decay 0.0002"]
+    for found in content.values():
+        assert len(found["closed"]) == 2
+        for shares in found["closed"]:
+            assert list(shares) == ["relu1", "relu2", "relu3", "relu4"]
+            assert all(0 <= share <= 1 for share in shares.values())
+    accuracies = {found["test_accuracy"] for found in content.values()}
+    assert len(accuracies) == 2
+    assert "channels closed to 359 test images, sign gradients, LeNet-5-BN" in capsys.readouterr().out
+
+
+def test_the_nets_whose_channels_are_counted_have_sign_gradients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def fit(net: Any, *_: Any) -> float:
+        seen.append((net, *_[4:6]))
+        _[-1][0].shares.append({"relu1": 0.25})
+        return 0.5
+
+    monkeypatch.setattr("minadder.commands.analyse.fit", fit)
+    assert analyse(tmp_path, "channels") == 0
+    assert [told[1:] for told in seen] == [(0.005, 5e-4), (0.005, 2e-4)]
+    for net, *_ in seen:
+        layers = [module for module in net.modules() if hasattr(module, "weight_grad")]
+        assert [(layer.weight_grad, layer.input_grad) for layer in layers] == [("sign", "sign")] * 5
+    assert numbers(tmp_path, "channels")["weight decay 0.0002"] == {"test_accuracy": 0.5, "closed": [{"relu1": 0.25}]}
+
+
 def test_files_are_read_and_not_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ma.manual_seed(0)
     net = models.lenet5_bn("adder")  # filters from N(0, 1)

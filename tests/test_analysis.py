@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from minadder import analysis, nn
+import minadder as ma
+from minadder import analysis, models, nn
 from minadder.analysis.variance import estimate
 
 
@@ -163,3 +164,60 @@ def test_labels_need_not_be_consecutive_and_the_origin_is_no_error() -> None:
 def test_features_that_do_not_fit_are_refused(features: Any, labels: Any, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         analysis.separation(features, labels)
+
+
+def opened_by_hand(net: nn.Sequential, inputs: Any) -> dict[str, float]:
+    """Return the shares of channels that no input opens, module by module."""
+    shares = {}
+    for name, module in net.eval().named_children():
+        inputs = module(inputs)
+        if isinstance(module, nn.ReLU):
+            array = inputs.numpy()
+            shares[name] = float(np.mean([not (array[:, channel] > 0).any() for channel in range(array.shape[1])]))
+    return shares
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_closed_channels_are_0_for_all_inputs(training: bool) -> None:
+    ma.manual_seed(0)
+    net = models.lenet5_bn("adder")
+    state = net.state_dict()
+    state["bn1.bias"][:2] = state["bn2.bias"][3:7] = -100.0
+    state["bn4.weight"][:42] = state["bn4.bias"][:42] = 0.0
+    net.load_state_dict(state)
+    inputs = np.random.default_rng(0).standard_normal((8, 1, 32, 32)).astype(np.float32)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            module.momentum = 1.0  # so that one batch makes the statistics
+    net(inputs)
+    net.train(training)
+    before = net.state_dict()
+    shares = analysis.closed_channels(net, inputs)
+    some = analysis.closed_channels(net, inputs[:5])
+    assert all(module.training == training for module in net.modules())
+    assert all((array == net.state_dict()[name]).all() for name, array in before.items())
+    assert not any(module._hooks for module in net.modules())
+    assert shares == opened_by_hand(net, ma.Tensor(inputs))
+    assert some == opened_by_hand(net, ma.Tensor(inputs[:5]))
+    assert shares == {"relu1": 2 / 6, "relu2": 4 / 16, "relu3": 0.0, "relu4": 0.5}
+
+
+def test_a_relu_that_is_called_twice_counts_the_channels_of_both_calls() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = nn.ReLU()
+
+        def forward(self, x: Any) -> Any:
+            return self.relu(self.relu(x) - 1)
+
+    inputs = np.array([[0.5, 2.0, -1.0], [0.5, 1.0, -1.0]])
+    assert analysis.closed_channels(Twice(), inputs) == {"relu": (1 + 2) / 6}
+    assert analysis.closed_channels(Twice(), inputs[:1, :1])["relu"] == 0.5
+
+
+def test_channels_that_nobody_can_close_are_named() -> None:
+    with pytest.raises(ValueError, match=r"Sequential has no nn\.ReLU"):
+        analysis.closed_channels(nn.Sequential(nn.Linear(2, 2)), np.ones((3, 2), np.float32))
+    with pytest.raises(ValueError, match=r"inputs of shape \(0, 2\) open no channel"):
+        analysis.closed_channels(nn.Sequential(nn.ReLU()), np.ones((0, 2), np.float32))

@@ -3,6 +3,7 @@
 from minadder.analysis.approximation import Tents, fitted_tents, random_tents
 from minadder.analysis.bounded_width import SameOrZero, adder_net, lemma5_layers, linear_net, staircase
 from minadder.analysis.box import Box
+from minadder.analysis.channels import closed_channels
 from minadder.analysis.cost import cycles, energy
 from minadder.analysis.counting import Count, LayerCount, Operations, count, register_counter
 from minadder.analysis.features import Separation, separation
@@ -30,6 +31,7 @@ __all__ = [
     "WeightFits",
     "adder_net",
     "adder_variance",
+    "closed_channels",
     "conv_variance",
     "count",
     "cycles",

@@ -15,14 +15,17 @@ import numpy as np
 import minadder as ma
 from minadder import analysis, checkpoint, data, models, plot, provenance
 from minadder.autograd import Array
-from minadder.commands.analysed_nets import KINDS, QUICK_EPOCHS, QUICK_EXAMPLES, chosen_weights, fit, load
+from minadder.commands.analysed_nets import KINDS, QUICK_EPOCHS, QUICK_EXAMPLES, chosen_weights, epochs, fit, load
 from minadder.commands.train import positive_int, seed
+from minadder.experiments import ablation, jobs
 from minadder.tables import table
+from minadder.training import Callback, Run
 
 DATA = ("digits", "mnist5k", "mnist")
 ENTRIES = (1, 3, 9, 27, 81, 243, 729)
 QUICK_SAMPLES = 5000
 FILTER_VARIANCES = (1.0, 1e-3)
+LOOKED_AT = 1000
 PAPER_NORMS = {"AdderNet": (0.0009, 0.0012, 0.0146), "CNN": (0.2261, 0.2990, 0.4646)}
 """Chen et al. 2020, Table 1: the first three layers."""
 
@@ -52,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument("--weight", default=weight, metavar="NAME", help="which weights (default: %(default)s)")
         add_data(part)
         part.add_argument("--epochs", type=positive_int, default=20, help="of the training (default: %(default)s)")
+    part = add_part(parts, "channels", channels, "channels that sign gradients and weight decay close")
+    add_data(part)
+    part.add_argument("--epochs", type=positive_int, default=50, help="of the training (default: %(default)s)")
     part = add_part(parts, "features", features, "LeNet++'s features in the plane, as AdderNet and CNN (Fig. 1)")
     add_data(part)
     part.add_argument("--epochs", type=positive_int, default=10, help="of the training (default: %(default)s)")
@@ -226,6 +232,37 @@ def weights(options: argparse.Namespace) -> list[str]:
     keep(options, numbers, [("weights", plot.histograms(panels, f"weights {options.weight}{nets}"))])
     headers = ["net", "weights", "Laplace", "Gauss", "Laplace − Gauss", "better"]
     return table(f"log-likelihood of {options.weight}{nets}, nats a weight", headers, rows)[1:]
+
+
+class ClosedByEpoch(Callback):
+    """Keeps the shares of closed channels behind each epoch."""
+
+    def __init__(self, inputs: Array) -> None:
+        self.inputs = inputs
+        self.shares: list[dict[str, float]] = []
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Look at the net as it is now."""
+        self.shares.append(analysis.closed_channels(run.net, self.inputs))
+
+
+def channels(options: argparse.Namespace) -> list[str]:
+    """Train LeNet-5-BN by the sign alone with two weight decays, and count the channels that close."""
+    train, test = load(options)
+    rows, numbers, panels = [], {}, {}
+    for weight_decay in (jobs.RECIPE["weight_decay"], ablation.LESS_DECAY):
+        name = f"weight decay {weight_decay:g}"
+        ma.manual_seed(options.seed)
+        net = jobs.build(jobs.make(ablation.GRADIENTS["sign"], train.name, epochs(options), options.seed), train)
+        watch = ClosedByEpoch(test.inputs[:LOOKED_AT])
+        accuracy = fit(net, name, train, test, options, ablation.SIGN_ETA, weight_decay, [watch])
+        panels[f"{name}: test accuracy {100 * accuracy:.2f} %"] = watch.shares
+        numbers[name] = {"test_accuracy": accuracy, "closed": watch.shares}
+        rows.append([name, f"{100 * accuracy:.2f}", *(f"{100 * share:.0f}" for share in watch.shares[-1].values())])
+    title = f"channels closed to {min(LOOKED_AT, len(test)):,} test images, sign gradients, LeNet-5-BN, {train.name}"
+    keep(options, numbers, [("channels", plot.shares_by_epoch(panels, "closed channels", title))])
+    headers = ["", "test accuracy / %", *(f"{path} / %" for path in watch.shares[-1])]
+    return table(f"{title}, {len(watch.shares)} epochs", headers, rows)[1:]
 
 
 def features(options: argparse.Namespace) -> list[str]:

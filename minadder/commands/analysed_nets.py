@@ -9,6 +9,7 @@ from pathlib import Path
 import minadder as ma
 from minadder import callbacks, checkpoint, data, models, nn, optim
 from minadder.autograd import Array
+from minadder.training import Callback
 
 KINDS = {"adder": "AdderNet", "conv": "CNN"}
 QUICK_EXAMPLES = 400
@@ -66,19 +67,28 @@ def epochs(options: argparse.Namespace) -> int:
     return QUICK_EPOCHS if options.quick else int(options.epochs)
 
 
-def fit(net: nn.Module, name: str, train: data.Dataset, test: data.Dataset, options: argparse.Namespace) -> float:
+def fit(
+    net: nn.Module,
+    name: str,
+    train: data.Dataset,
+    test: data.Dataset,
+    options: argparse.Namespace,
+    eta: float = 0.2,
+    weight_decay: float = 5e-4,
+    more: Sequence[Callback] = (),
+) -> float:
     """Train a net by the papers' recipe (Chen et al. 2020, section 4.1), and return its accuracy on the test data."""
     batch_size = 16 if options.quick else 64 if len(train) < SMALL_DATA else 256
-    optimizer = optim.SGD(
-        net.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, adder_lr=optim.AdaptiveLR(0.2)
-    )
+    rule = optim.AdaptiveLR(eta)
     ma.fit(
         net,
         data.Loader(train, batch_size, shuffle=True, seed=options.seed),
         epochs=epochs(options),
-        optimizer=optimizer,
+        optimizer=optim.SGD(
+            net.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=weight_decay, adder_lr=rule
+        ),
         schedule=optim.Cosine(),
-        callbacks=[callbacks.Progress()],
+        callbacks=[callbacks.Progress(), *more],
     )
     accuracy = ma.evaluate(net, data.Loader(test, 1000))[1]
     print(f"{name}: test accuracy {100 * accuracy:.2f} % after {epochs(options)} epochs")

@@ -1,5 +1,6 @@
 """Figures from arrays and numbers, drawn by matplotlib and returned, never shown or kept in a global state."""
 
+from minadder.plot.channels import shares_by_epoch
 from minadder.plot.curves import learning_curves
 from minadder.plot.decision import Panel, accuracy_strips, decision_figure
 from minadder.plot.features import feature_scatter
@@ -23,5 +24,6 @@ __all__ = [
     "norm_dots",
     "points_beside",
     "save_figure",
+    "shares_by_epoch",
     "variance_panels",
 ]
