@@ -89,7 +89,7 @@ def test_closed_channels_are_counted_behind_each_epoch(tmp_path: Path, capsys: p
     assert analyse(tmp_path, "channels") == 0
     assert_figures(tmp_path, "channels")
     content = numbers(tmp_path, "channels")
-    assert list(content) == ["weight decay 0.0005", "weight decay 0.0002"]
+    assert list(content) == ["weight decay 0.0005", "weight decay 0.0003"]
     for found in content.values():
         assert len(found["closed"]) == 2
         for shares in found["closed"]:
@@ -112,11 +112,11 @@ def test_the_nets_whose_channels_are_counted_have_sign_gradients(
 
     monkeypatch.setattr("minadder.commands.analyse.fit", fit)
     assert analyse(tmp_path, "channels") == 0
-    assert [told[1:] for told in seen] == [(0.005, 5e-4), (0.005, 2e-4)]
+    assert [told[1:] for told in seen] == [(0.005, 5e-4), (0.005, 3e-4)]
     for net, *_ in seen:
         layers = [module for module in net.modules() if hasattr(module, "weight_grad")]
         assert [(layer.weight_grad, layer.input_grad) for layer in layers] == [("sign", "sign")] * 5
-    assert numbers(tmp_path, "channels")["weight decay 0.0002"] == {"test_accuracy": 0.5, "closed": [{"relu1": 0.25}]}
+    assert numbers(tmp_path, "channels")["weight decay 0.0003"] == {"test_accuracy": 0.5, "closed": [{"relu1": 0.25}]}
 
 
 def test_files_are_read_and_not_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,10 +91,10 @@ def test_rows_hold_the_papers_figures() -> None:
     less = TABLES["ablation-less-decay"].rows
     assert [row.paper for row in less] == [29.26, 54.91, 97.72, 97.99, 98.99, 99.40]
     same = {row.key: row.settings for row in TABLES["ablation"].rows}
-    assert {row.settings["weight_decay"] for row in less} == {2e-4}
+    assert {row.settings["weight_decay"] for row in less} == {3e-4}
     assert all(
         {**row.settings, "adder_lr": 0}
-        == {**same[row.key.replace("0.005", "0.2")], "weight_decay": 2e-4, "adder_lr": 0}
+        == {**same[row.key.replace("0.005", "0.2")], "weight_decay": 3e-4, "adder_lr": 0}
         for row in less
     )
     true_gradient = next(row.settings for row in TABLES["ablation"].rows if row.key == "alr-0.01-sign")
@@ -131,9 +131,9 @@ class Groups(Callback):
 def test_the_optimiser_gets_what_a_job_says(few: None, tmp_path: Path) -> None:
     groups = Groups()
     rule = {"name": "IncreasedLR", "factor": 7.0}
-    run_job(make({"lr": 0.03, "weight_decay": 2e-4, "adder_lr": rule}, "digits", 1, 0), tmp_path / "job", [groups])
+    run_job(make({"lr": 0.03, "weight_decay": 3e-4, "adder_lr": rule}, "digits", 1, 0), tmp_path / "job", [groups])
     assert groups.group["initial_lr"] == 0.03
-    assert groups.group["weight_decay"] == 2e-4
+    assert groups.group["weight_decay"] == 3e-4
     assert groups.group["adder_lr"] == optim.IncreasedLR(7.0)
     assert (groups.group["momentum"], groups.group["nesterov"]) == (0.9, True)
     run_job(make({}, "digits", 1, 0), tmp_path / "papers", [groups])
