@@ -95,8 +95,6 @@ def test_closed_channels_are_counted_behind_each_epoch(tmp_path: Path, capsys: p
         for shares in found["closed"]:
             assert list(shares) == ["relu1", "relu2", "relu3", "relu4"]
             assert all(0 <= share <= 1 for share in shares.values())
-    accuracies = {found["test_accuracy"] for found in content.values()}
-    assert len(accuracies) == 2
     assert "channels closed to 359 test images, sign gradients, LeNet-5-BN" in capsys.readouterr().out
 
 
