@@ -26,13 +26,13 @@ def shares_by_epoch(panels: Mapping[str, Sequence[Mapping[str, float]]], ylabel:
     """
     figure = new_figure(4.8 * len(panels), 4)
     figure.suptitle(title, fontsize=11)
-    for axes, (name, epochs) in zip(
-        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
-    ):
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    row[0].set_ylabel(f"{ylabel} / %")
+    for axes, (name, epochs) in zip(row, panels.items(), strict=True):
         for line in epochs[0]:
             shares = [100 * epoch[line] for epoch in epochs]
             axes.plot(range(1, len(epochs) + 1), shares, marker="o" if len(epochs) < 30 else "", label=line)
-        axes.set(xlabel="epoch", ylabel=f"{ylabel} / %", ylim=(-3, 103))
+        axes.set(xlabel="epoch", ylim=(-3, 103))
         axes.set_title(name, fontsize=9)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
