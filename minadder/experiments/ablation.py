@@ -54,7 +54,7 @@ SETTINGS: tuple[Setting, ...] = (
 With the sign, steps are as large near the optimum as far from it, so that a smaller η is tried too."""
 
 LESS_DECAY = 3e-4
-"""A weight decay that leaves sign gradients most of their channels for 50 epochs.
+"""A weight decay at which fewer of sign gradients' channels close in 50 epochs.
 
 The paper's 5e-4 shrinks what no gradient holds to e^−2.9 in that time. Filters near 0 all compute the same, and a batch
 norm near 0 lets its channel's ReLU close for good: `minadder analyse channels` counts them."""
@@ -115,4 +115,4 @@ ABLATION_LESS_DECAY = Table(
     draw=draw,
     notes=(RULES, "Weight decay, and η for the sign, are not the paper's: those of `ablation` are."),
 )
-"""The same with a smaller weight decay, where 50 epochs leave sign gradients most of their channels."""
+"""The same with a smaller weight decay, at which fewer of sign gradients' channels close in 50 epochs."""
