@@ -70,6 +70,7 @@ UNFOLD = "tests/test_unfold.py"
 SIMD = "tests/test_simd.py"
 PATHS = "tests/test_vector_paths.py"
 POWERS = "tests/test_kernels_powers.py"
+SUMS = "tests/test_sums.py"
 REGISTRY = "tests/test_ops_registry.py"
 BINARY = "tests/test_kernels_binary.py"
 TOY, TOY_DATA = "tests/test_toy.py", "tests/test_data_toy.py"
@@ -81,8 +82,8 @@ BOUNDED = "tests/test_bounded_width.py"
 BUGS = {
     "adder sign flipped": in_kernel(
         "plain_tiles.py",
-        "out[begin + p] -= abs(u[source + p] - value)",
-        "out[begin + p] += abs(u[source + p] - value)",
+        "sums[p] -= abs(u[source + p] - value)",
+        "sums[p] += abs(u[source + p] - value)",
         ADDER,
         "-k",
         "bug_minus_sign",
@@ -298,11 +299,23 @@ BUGS = {
     ),
     "vectors: each block of filters starts anew": in_kernel(
         "vector_tiles.py",
-        "sums = zeros(u, TWO_FILTERS) if first == 0 else load(out, c * pitch + p, pitch, 2, VECTORS)",
-        "sums = zeros(u, TWO_FILTERS)",
+        """                if fresh and low == 0:
+                    store(sums, out, c * pitch + p""",
+        """                if low == 0:
+                    store(sums, out, c * pitch + p""",
         PATHS,
         "-k",
         "pulled_grad_tile and modelled",
+    ),
+    "vectors: a long sum is that of its last piece": in_kernel(
+        "vector_tiles.py",
+        """                    if fresh and low == 0:
+                        store(pair""",
+        """                    if fresh:
+                        store(pair""",
+        PATHS,
+        "-k",
+        "cut_into_pieces",
     ),
     "vectors: a layout ends with its last place": in_kernel(
         "unfold.py",
@@ -458,19 +471,36 @@ BUGS = {
         "-k",
         "batch_norm",
     ),
-    "squares: a loop that is compiled by itself": compiled_kernel(
-        "windowed.py",
-        "@kernel(inline=True)\ndef products_to_distances",
-        "@kernel\ndef products_to_distances",
-        "tests/test_same_bits.py",
+    "long sums: what was added before is forgotten": compiled_kernel(
+        "windowed.py", "                move(out, totals)\n", "", SUMS, "-k", "many_entries"
+    ),
+    "long sums: what was added before counts twice": compiled_kernel(
+        "windowed_input_grad.py", "                summed = 0\n", "", SUMS, "-k", "many_filters"
+    ),
+    "sums that run on in float32": Bug(
+        "kernels/sums.py", ", dtype=np.float64)", ")", (SUMS, "-k", "constant_has_no_deviation")
+    ),
+    "a large window's mean in float32": compiled_kernel(
+        "pool/cpu.py", "total = 0.0  # a", "total = x.dtype.type(0)  # a", SUMS, "-k", "pooling"
+    ),
+    "a forked process with its parent's threads": compiled_kernel(
+        "tasks.py",
+        "threads and not _Threads.lost and",
+        "threads and",
+        "tests/test_processes.py",
         "-k",
-        "adders",
+        "forked and omp",
     ),
-    "squares: each group with the squares of the first": in_kernel(
-        "windowed.py", "filter_squares[first : first + count]", "filter_squares[:count]", POWERS, "-k", "squares"
+    "two threads of Python in parallel loops": compiled_kernel(
+        "tasks.py",
+        "_one_at_a_time.acquire(blocking=False)",
+        "(_one_at_a_time.acquire(blocking=False) or True)",
+        "tests/test_processes.py",
+        "-k",
+        "threads and workqueue",
     ),
-    "squares: only those of the last channels laid out together": in_kernel(
-        "windowed.py", "    if first == 0:\n        squares[:] = 0", "    squares[:] = 0", POWERS, "-k", "squares_of"
+    "matrix products on all threads of the BLAS": Bug(
+        "blas.py", "set_threads([1] * len(_threads_before))", "pass", ("tests/test_blas.py",)
     ),
     "p falls by the wrong end": Bug(
         "optim/exponents.py",
@@ -591,8 +621,8 @@ BUGS = {
     ),
     "gradients of a sum over broadcast axes not summed": Bug(
         "ops/arithmetic.py",
-        "return np.asarray(grad.sum(axis=axes)).reshape(shape)",
-        "return np.asarray(grad.max(axis=axes)).reshape(shape)",
+        "return sum_over(grad, axes).reshape(shape)",
+        "return grad.max(axis=axes).reshape(shape)",
         (REGISTRY, "-k", "multiply"),
     ),
     "a gradient shares memory": Bug(
