@@ -71,6 +71,7 @@ SIMD = "tests/test_simd.py"
 PATHS = "tests/test_vector_paths.py"
 POWERS = "tests/test_kernels_powers.py"
 SUMS = "tests/test_sums.py"
+PROCESSES = "tests/test_processes.py"
 REGISTRY = "tests/test_ops_registry.py"
 BINARY = "tests/test_kernels_binary.py"
 TOY, TOY_DATA = "tests/test_toy.py", "tests/test_data_toy.py"
@@ -487,7 +488,7 @@ BUGS = {
         "tasks.py",
         "threads and not _Threads.lost and",
         "threads and",
-        "tests/test_processes.py",
+        PROCESSES,
         "-k",
         "forked and omp",
     ),
@@ -495,7 +496,7 @@ BUGS = {
         "tasks.py",
         "_one_at_a_time.acquire(blocking=False)",
         "(_one_at_a_time.acquire(blocking=False) or True)",
-        "tests/test_processes.py",
+        PROCESSES,
         "-k",
         "threads and workqueue",
     ),

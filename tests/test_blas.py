@@ -50,7 +50,8 @@ for network, shape, count in NETWORKS:
     for layer in ("conv", "adder", "adder-l2", "binary"):
         ma.manual_seed(0)
         net = models.build(network, layer, 10, shape)
-        images = data.Dataset(rng.standard_normal((count, *shape)).astype(np.float32), rng.integers(0, 10, count), 10, "")
+        inputs, labels = rng.standard_normal((count, *shape)).astype(np.float32), rng.integers(0, 10, count)
+        images = data.Dataset(inputs, labels, 10, "noise")
         optimizer = optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True, adder_lr=optim.AdaptiveLR())
         history = ma.fit(net, data.Loader(images, count // 2), epochs=1, optimizer=optimizer)
         print(network, layer, bits(net), history[0]["train_loss"])
