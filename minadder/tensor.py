@@ -214,7 +214,7 @@ class Tensor(Attached):
         if self._node is None:
             self._accumulate(start)
         else:
-            autograd.backward(self._node, start, retain_graph)
+            autograd.backward(self._node, start, retain_graph, Tensor._accumulate)
 
     def _accumulate(self, grad: Array) -> None:
         if self.grad is None:
