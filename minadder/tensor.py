@@ -342,6 +342,14 @@ def raw(value: Any) -> Any:
     return value._array if isinstance(value, Tensor) else value
 
 
+def check_tensor(value: Any, name: str, function: str) -> Tensor:
+    """Return the value if it is a tensor; TypeError names the function, the argument and what was given."""
+    if isinstance(value, Tensor):
+        return value
+    what = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+    raise TypeError(f"{function}: {name} must be a Tensor, not {what}: use ma.tensor(...)")
+
+
 def index_arrays(index: Any) -> Any:
     """Return an index for NumPy, with tensors in it refused: indices are integers, tensors are not."""
     parts = index if isinstance(index, tuple) else (index,)

@@ -9,6 +9,7 @@ from minadder.kernels.binary import cpu as binary
 from minadder.kernels.binary.reference import signs
 from minadder.kernels.conv import cpu as conv
 from minadder.kernels.geometry import Pair, Size
+from minadder.ops.arithmetic import masked
 from minadder.ops.windowed import DTYPES_DIFFER, window
 from minadder.tensor import Tensor
 
@@ -24,7 +25,7 @@ class Binarize(Function):
     def backward(self, grad: Array) -> Array:
         """Return G where |x| ≤ 1, else 0 (the straight-through estimator)."""
         (x,) = self.saved
-        return grad * (np.abs(x) <= 1)
+        return masked(grad, np.abs(x) <= 1)
 
 
 class BinaryConv2d(Function):
@@ -44,10 +45,10 @@ class BinaryConv2d(Function):
         filters, factors = signs(w), scale[:, None, None, None]
         x_grad = w_grad = scale_grad = None
         if self.needs_input_grad[0]:
-            x_grad = conv.input_grad(grad, x.shape, filters * factors, *self.window) * (np.abs(x) <= 1)
+            x_grad = masked(conv.input_grad(grad, x.shape, filters * factors, *self.window), np.abs(x) <= 1)
         if self.needs_input_grad[1] or self.needs_input_grad[2]:
             unscaled = conv.weight_grad(grad, signs(x), w.shape, *self.window)
-            w_grad = unscaled * factors * (np.abs(w) <= 1)
+            w_grad = masked(unscaled * factors, np.abs(w) <= 1)
             scale_grad = (unscaled * filters).sum(axis=(1, 2, 3))
         return x_grad, w_grad, scale_grad
 

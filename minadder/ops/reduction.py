@@ -7,6 +7,7 @@ import operator
 import numpy as np
 
 from minadder.autograd import Array, Function
+from minadder.ops.arithmetic import masked
 from minadder.tensor import Tensor, method
 
 Axis = int | tuple[int, ...] | None
@@ -67,7 +68,7 @@ class Max(Function):
         x, y = self.saved
         largest = (x == y) | np.isnan(x)
         share = largest / largest.sum(axis=self.axes, keepdims=True, dtype=grad.dtype)
-        return grad.reshape(y.shape) * share.astype(grad.dtype)
+        return masked(grad.reshape(y.shape) * share.astype(grad.dtype), largest)
 
 
 class Var(Function):
@@ -84,6 +85,22 @@ class Var(Function):
         """Return G·2·(x − mean) / (n − correction); the path through the mean adds up to 0."""
         (centred,) = self.saved
         return grad.reshape(kept(centred.shape, self.axes)) * centred * grad.dtype.type(2 / self.divisor)
+
+
+class Deviation(Function):
+    """The square root of a variance; its slope at 0 is taken as 0."""
+
+    def forward(self, variance: Array) -> Array:
+        """Return the square root."""
+        y = np.sqrt(variance)
+        self.saved = (y,)
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        """Return G / (2y), but 0 where y is 0: all values are equal there, and the variance has no slope."""
+        (y,) = self.saved
+        constant = y == 0
+        return masked(grad / (2 * np.where(constant, 1, y)).astype(grad.dtype), ~constant)
 
 
 @method("sum")
@@ -141,8 +158,8 @@ def var(x: Tensor, axis: Axis = None, correction: int = 1, keepdims: bool = Fals
 
 @method("std")
 def std(x: Tensor, axis: Axis = None, correction: int = 1, keepdims: bool = False) -> Tensor:
-    """Return the standard deviation, the square root of `var`."""
-    return var(x, axis, correction, keepdims).sqrt()
+    """Return the standard deviation, the square root of `var`; its slope is taken as 0 where all values are equal."""
+    return Deviation.apply(var(x, axis, correction, keepdims))
 
 
 def some(x: Tensor, axes: tuple[int, ...], what: str) -> int:
