@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minadder.arrays import plain
 from minadder.autograd import Array, Function
 from minadder.kernels.batchnorm import cpu as kernels
 from minadder.tensor import Tensor
@@ -23,7 +24,7 @@ class BatchNormTrain(Function):
         """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10); μ and σ² are put into `statistics`."""
         y, mean, var = kernels.forward_train(by_channel(x), gamma, beta, eps, relu)
         y = y.reshape(x.shape)
-        statistics += [mean, var]
+        statistics += [mean.copy(), var.copy()]  # the caller's own
         self.saved = (x, gamma, y) if relu else (x, gamma)
         self.statistics = mean, var
         self.eps = eps
@@ -134,6 +135,7 @@ def batch_norm_eval(
         if not isinstance(values, np.ndarray) or values.dtype != x.dtype:
             what = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
             raise TypeError(f"{name} must be an array of {x.dtype}, as the input is, not {what}")
+        plain(values, name)
         if values.shape != gamma.shape:
             raise ValueError(f"{name} must have shape {gamma.shape}, one value per channel, not {values.shape}")
     return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps, relu=bool(relu))

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minadder.arrays import float_dtype, plain
 from minadder.autograd import Array, Function
 from minadder.kernels.elementwise import cpu as kernels
 from minadder.ops.arithmetic import masked, operands, sum_to
-from minadder.tensor import FLOATS, Operand, Tensor, check_tensor, method
+from minadder.tensor import Operand, Tensor, check_tensor, method
 
 
 class Exp(Function):
@@ -305,7 +306,7 @@ def where(condition: Array, x: Operand, y: Operand) -> Tensor:
     >>> ma.ops.where(x > 0, x, 0.0)
     tensor([0., 2.])
     """
-    chosen = np.asarray(condition)
+    chosen = np.array(plain(condition, "the condition") if isinstance(condition, np.ndarray) else condition)
     if chosen.dtype != bool:
         raise TypeError(f"the condition must be an array of bool, not of {chosen.dtype}")
     return Where.apply(*operands(x, y), condition=chosen)
@@ -314,6 +315,4 @@ def where(condition: Array, x: Operand, y: Operand) -> Tensor:
 @method("astype")
 def astype(x: Tensor, dtype: npt.DTypeLike) -> Tensor:
     """Return the same values as "float32" or "float64"; the gradient comes back in the precision of x."""
-    if np.dtype(dtype) not in FLOATS:
-        raise TypeError(f"a tensor is float32 or float64, not {np.dtype(dtype)}")
-    return AsType.apply(x, dtype=dtype)
+    return AsType.apply(x, dtype=float_dtype(dtype, "astype"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minadder.arrays import plain
 from minadder.autograd import Array, Function
 from minadder.kernels.losses import cpu as kernels
 from minadder.tensor import Operand, Tensor, as_tensor, raw
@@ -54,11 +55,12 @@ class BCEWithLogits(Function):
         self.reduction = reduction
         return reduced(kernels.bce_with_logits_forward(logits, targets), reduction)
 
-    def backward(self, grad: Array) -> tuple[Array, None]:
-        """Return G·(σ(z) − t); the targets are data."""
+    def backward(self, grad: Array) -> tuple[Array, Array | None]:
+        """Return G·(σ(z) − t) and −G·z."""
         logits, targets = self.saved
         each = for_each(grad, logits.shape, self.reduction)
-        return kernels.bce_with_logits_backward(each, logits, targets), None
+        targets_grad = -each * logits if self.needs_input_grad[1] else None
+        return kernels.bce_with_logits_backward(each, logits, targets), targets_grad
 
 
 def check_reduction(reduction: str, shape: tuple[int, ...], size: int) -> None:
@@ -71,7 +73,7 @@ def check_reduction(reduction: str, shape: tuple[int, ...], size: int) -> None:
 
 def check_labels(labels: Any, shape: tuple[int, ...]) -> Array:
     """Return a copy of the labels as int64, once there is one for each example and each names a class."""
-    array = np.asarray(raw(labels))
+    array = plain(labels, "labels") if isinstance(labels, np.ndarray) else np.asarray(raw(labels))
     if array.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers (class numbers), not {array.dtype}")
     if array.shape != shape[:1]:
@@ -140,7 +142,7 @@ def bce_with_logits(logits: Tensor, targets: Operand, reduction: str = "mean") -
     >>> ma.ops.bce_with_logits(ma.tensor([0.0]), [1.0])
     tensor(0.6931472)
     """
-    wanted = as_tensor(targets, logits).detach()
+    wanted = as_tensor(targets, logits)
     if wanted.shape != logits.shape:
         raise ValueError(f"logits of shape {logits.shape} need targets of the same shape, not {wanted.shape}")
     if wanted.size and not bool(((wanted >= 0) & (wanted <= 1)).all()):

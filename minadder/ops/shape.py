@@ -143,12 +143,7 @@ def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 @method("__getitem__")
 def getitem(x: Tensor, index: Any) -> Tensor:
     """Return x[index] for any of NumPy's indices: numbers, slices, None, ..., arrays of integers or of bool."""
-    parts = index_arrays(index)
-    if isinstance(parts, tuple):  # an index array that the caller changes later must not move the gradient
-        parts = tuple(part.copy() if isinstance(part, np.ndarray) else part for part in parts)
-    elif isinstance(parts, (np.ndarray, list)):
-        parts = np.array(parts) if len(parts) else np.array(parts, dtype=int)
-    return GetItem.apply(x, index=parts)
+    return GetItem.apply(x, index=index_arrays(index))  # a copy: a list changed later must not move the gradient
 
 
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
