@@ -13,6 +13,9 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 """The types that a tensor's elements may have."""
 
 
+MOST_BITS = 63
+
+
 def plain(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """Return an array as np.ndarray itself, of the same memory.
 
@@ -54,6 +57,34 @@ def float_dtype(dtype: Any, function: str) -> np.dtype[Any]:
     if chosen is None or chosen not in FLOATS:  # NumPy takes None for float64
         raise TypeError(f"{function}: the dtype is float32 or float64, not {dtype if chosen is None else chosen}")
     return chosen
+
+
+def integer(value: Any, name: str, function: str) -> int:
+    """Return an integer that may count cells or axes; TypeError or ValueError names another."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{function}: {name} must be an int, not {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{function}: {name} must be an int, not {type(value).__name__}") from None
+    if number.bit_length() > MOST_BITS:
+        raise ValueError(f"{function}: {name} is an int of {number.bit_length()} bits, more than any array has cells")
+    return number
+
+
+def integers(values: Any, name: str, function: str) -> tuple[int, ...]:
+    """Return a tuple of such integers, such as a shape."""
+    if not isinstance(values, (tuple, list, np.ndarray)):
+        raise TypeError(f"{function}: {name} must be a tuple of ints, not {type(values).__name__}")
+    return tuple([integer(value, name, function) for value in values])
+
+
+def axis_of(axis: Any, ndim: int, name: str, function: str) -> int:
+    """Return an axis counted from 0; TypeError or ValueError for what is none of so many."""
+    number = integer(axis, name, function)
+    if not -ndim <= number < ndim:
+        raise ValueError(f"{function}: axis {number} is out of range for {ndim} axes")
+    return number % ndim
 
 
 def own_index(index: Any) -> Any:

@@ -85,6 +85,8 @@ class Function:
         except AttributeError:
             wrong = next(value for value in inputs if not hasattr(value, "_array"))
             raise TypeError(f"{cls.name()} needs tensors, not {type(wrong).__name__}: use ma.tensor(...)") from None
+        if not inputs:
+            raise TypeError(f"{cls.name()} needs at least one tensor")
         node = cls()
         node._index = next(_creation)
         recorded = is_grad_enabled()

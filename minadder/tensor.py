@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from minadder import autograd
 from minadder.arrays import FLOATS as FLOATS
-from minadder.arrays import float_dtype, own_index, parts, plain
+from minadder.arrays import axis_of, float_dtype, own_index, parts, plain
 from minadder.attached import Attached
 from minadder.autograd import Array, Function, Version
 
@@ -226,6 +226,9 @@ class Tensor(Attached):
     def _accumulate(self, grad: Array) -> None:
         if self.grad is None:
             self.grad = Tensor._wrap(np.array(grad))  # a copy: a gradient shares memory with nothing
+        elif not isinstance(self.grad, Tensor) or self.grad.shape != self.shape or self.grad.dtype != self.dtype:
+            what = f"a tensor of shape {self.grad.shape}" if isinstance(self.grad, Tensor) else kind(self.grad)
+            raise TypeError(f"grad must be None or a Tensor of shape {self.shape}, dtype {self.dtype}, not {what}")
         else:
             self.grad._change(lambda target: np.add(target, grad, out=target))
 
@@ -313,11 +316,11 @@ class Tensor(Attached):
 
     def argmax(self, axis: int | None = None) -> Any:
         """Return the index of the largest element, or along an axis an array of indices (NumPy integers)."""
-        return self._array.argmax(axis=axis)
+        return self._array.argmax(axis=None if axis is None else axis_of(axis, self.ndim, "axis", "argmax"))
 
     def argmin(self, axis: int | None = None) -> Any:
         """Return the index of the smallest element, or along an axis an array of indices (NumPy integers)."""
-        return self._array.argmin(axis=axis)
+        return self._array.argmin(axis=None if axis is None else axis_of(axis, self.ndim, "axis", "argmin"))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self._node is not None:
@@ -357,11 +360,11 @@ def raw(value: Any) -> Any:
     return value._array if isinstance(value, Tensor) else value
 
 
-def check_tensor(value: Any, name: str, function: str) -> Tensor:
-    """Return the value if it is a tensor; TypeError names the function, the argument and what was given."""
-    if isinstance(value, Tensor):
-        return value
-    raise TypeError(f"{function}: {name} must be a Tensor, not {kind(value)}: use ma.tensor(...)")
+def check_tensors(function: str, **inputs: Any) -> None:
+    """Raise TypeError unless all are tensors; it names the function, the argument and what was given."""
+    for name, value in inputs.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{function}: {name} must be a Tensor, not {kind(value)}: use ma.tensor(...)")
 
 
 def compared(value: Any) -> Any:

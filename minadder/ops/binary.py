@@ -11,7 +11,7 @@ from minadder.kernels.conv import cpu as conv
 from minadder.kernels.geometry import Pair, Size
 from minadder.ops.arithmetic import masked
 from minadder.ops.windowed import DTYPES_DIFFER, window
-from minadder.tensor import Tensor
+from minadder.tensor import Tensor, check_tensors
 
 
 class Binarize(Function):
@@ -102,6 +102,7 @@ def binary_conv2d(
     >>> ma.ops.binary_conv2d(x, w, ma.tensor([0.5]), padding=(0, 1))
     tensor([[[[0.5, 0. , 0. , 0.5]]]])
     """
+    check_tensors("binary_conv2d", x=x, w=w, scale=scale)
     sizes = window(x, w, stride, padding, dilation, groups)
     if scale.shape != (w.shape[0],):
         raise ValueError(f"the scale must have shape ({w.shape[0]},), one per filter, not {scale.shape}")
@@ -122,6 +123,7 @@ def binary_linear(x: Tensor, w: Tensor, scale: Tensor) -> Tensor:
     >>> ma.ops.binary_linear(x, w, ma.tensor([1.0, 0.5]))
     tensor([[0., 1.]])
     """
+    check_tensors("binary_linear", x=x, w=w, scale=scale)
     if w.ndim != 2:
         raise ValueError(f"the weights must have the axes (out, in); their shape is {w.shape}")
     if x.ndim == 0 or x.shape[-1] != w.shape[1]:

@@ -13,7 +13,7 @@ from minadder.arrays import float_dtype, plain
 from minadder.autograd import Array, Function
 from minadder.kernels.elementwise import cpu as kernels
 from minadder.ops.arithmetic import masked, operands, sum_to
-from minadder.tensor import Operand, Tensor, check_tensor, method
+from minadder.tensor import Operand, Tensor, check_tensors, method
 
 
 class Exp(Function):
@@ -254,7 +254,7 @@ def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tens
     ValueError
         When low is above high, or one is NaN.
     """
-    check_tensor(x, "x", "clip")
+    check_tensors("clip", x=x)
     limits = [None if limit is None else as_limit(limit, x) for limit in (low, high)]
     if low is not None and high is not None and low > high:
         raise ValueError(f"clip needs low <= high, not low={low} and high={high}")
@@ -315,4 +315,5 @@ def where(condition: Array, x: Operand, y: Operand) -> Tensor:
 @method("astype")
 def astype(x: Tensor, dtype: npt.DTypeLike) -> Tensor:
     """Return the same values as "float32" or "float64"; the gradient comes back in the precision of x."""
+    check_tensors("astype", x=x)
     return AsType.apply(x, dtype=float_dtype(dtype, "astype"))

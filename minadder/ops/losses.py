@@ -10,7 +10,7 @@ import numpy as np
 from minadder.arrays import plain
 from minadder.autograd import Array, Function
 from minadder.kernels.losses import cpu as kernels
-from minadder.tensor import Operand, Tensor, as_tensor, raw
+from minadder.tensor import Operand, Tensor, as_tensor, check_tensors, raw
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -65,7 +65,7 @@ class BCEWithLogits(Function):
 
 def check_reduction(reduction: str, shape: tuple[int, ...], size: int) -> None:
     """Raise ValueError for a reduction that does not exist, and for the mean over no losses."""
-    if reduction not in REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, not {reduction!r}")
     if reduction == "mean" and size == 0:
         raise ValueError(f"the mean over no losses is not defined: the logits' shape is {shape}")
@@ -110,6 +110,7 @@ def cross_entropy(logits: Tensor, labels: Any, reduction: str = "mean") -> Tenso
     >>> ma.ops.cross_entropy(ma.tensor([[0.0, 0.0]]), [1])
     tensor(0.6931472)
     """
+    check_tensors("cross_entropy", logits=logits)
     if logits.ndim != 2:
         raise ValueError(f"the logits must have the axes (batch, classes); their shape is {logits.shape}")
     if logits.shape[1] == 0:
@@ -142,6 +143,7 @@ def bce_with_logits(logits: Tensor, targets: Operand, reduction: str = "mean") -
     >>> ma.ops.bce_with_logits(ma.tensor([0.0]), [1.0])
     tensor(0.6931472)
     """
+    check_tensors("bce_with_logits", logits=logits)
     wanted = as_tensor(targets, logits)
     if wanted.shape != logits.shape:
         raise ValueError(f"logits of shape {logits.shape} need targets of the same shape, not {wanted.shape}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from minadder.autograd import Array, Function
 from minadder.ops.arithmetic import masked
-from minadder.tensor import Tensor, method
+from minadder.tensor import Tensor, check_tensors, method
 
 Axis = int | tuple[int, ...] | None
 
@@ -106,6 +106,7 @@ class Deviation(Function):
 @method("sum")
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum over an axis, several axes, or all (None); over nothing it is 0."""
+    check_tensors("sum", x=x)
     return Sum.apply(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
@@ -118,6 +119,7 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     ValueError
         When there is nothing to take the mean of.
     """
+    check_tensors("mean", x=x)
     axes = axes_of(axis, x.ndim)
     return sum(x, axes, keepdims) / some(x, axes, "mean")
 
@@ -125,6 +127,7 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @method("max")
 def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the maximum over an axis, several axes, or all (None); ties share the gradient evenly."""
+    check_tensors("max", x=x)
     axes = axes_of(axis, x.ndim)
     some(x, axes, "max")
     return Max.apply(x, axes=axes, keepdims=keepdims)
@@ -133,6 +136,7 @@ def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @method("min")
 def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the minimum over an axis, several axes, or all (None); ties share the gradient evenly."""
+    check_tensors("min", x=x)
     return -max(-x, axis, keepdims)
 
 
@@ -147,6 +151,7 @@ def var(x: Tensor, axis: Axis = None, correction: int = 1, keepdims: bool = Fals
     ValueError
         When n does not exceed the correction.
     """
+    check_tensors("var", x=x)
     axes = axes_of(axis, x.ndim)
     if count(x.shape, axes) <= correction:
         raise ValueError(
