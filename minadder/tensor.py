@@ -392,7 +392,8 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     Parameters
     ----------
     data
-        Floating-point values. An array of float32 or float64 keeps its dtype; Python floats and float16 become float32.
+        Floating-point values. An array of float32 or float64 keeps its dtype, another library's too; Python floats and
+        float16 become float32.
         A tensor that requires a gradient is refused, also inside a list, unless inside `no_grad`.
     dtype
         "float32" or "float64" to choose it, and to allow integers or bool in `data`.
@@ -413,7 +414,7 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     >>> ma.tensor([1, 2], dtype="float64")
     tensor([1., 2.], dtype=float64)
     """
-    source = raw(data)
+    source = np.asarray(raw(data)) if hasattr(data, "__array__") else data
     try:
         array = np.array(source)
     except ValueError as error:
@@ -431,7 +432,7 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     if array.dtype.itemsize > np.dtype(np.float64).itemsize:
         raise TypeError(f"a tensor cannot hold {array.dtype}: pass dtype='float64' to round it")
     native = array.dtype.newbyteorder("=")
-    kept = isinstance(source, (np.ndarray, np.generic)) and native in FLOATS
+    kept = isinstance(source, np.ndarray) and native in FLOATS
     return Tensor(array.astype(native if kept else np.float32, copy=False), requires_grad)
 
 
@@ -468,7 +469,7 @@ def as_tensor(value: Operand, like: Tensor) -> Tensor:
     elif isinstance(value, np.matrix):
         raise TypeError("np.matrix multiplies as matrices, a tensor entry by entry: pass np.asarray(...) of it")
     else:
-        result = tensor(value) if isinstance(value, np.ndarray) else tensor(value, dtype=like.dtype)
+        result = tensor(value) if hasattr(value, "__array__") else tensor(value, dtype=like.dtype)
     if result.dtype != like.dtype:
         raise TypeError(
             f"operands of {like.dtype} and {result.dtype} are not mixed silently: call .astype('{like.dtype}') on the "

@@ -242,3 +242,32 @@ def test_a_grad_that_is_no_gradient(wrong: Any) -> None:
     x.grad = wrong
     with pytest.raises(TypeError, match=r"grad must be None or a Tensor of shape \(2,\), dtype float32, not"):
         x.sum().backward()
+
+
+@pytest.mark.parametrize("wrong", [[], None, 0, {}, "adder3"])
+def test_kinds_of_layers(wrong: Any) -> None:
+    net = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1), nn.Linear(1, 1))
+    with pytest.raises(ValueError, match="the kind of layer must be one of 'conv', 'adder'"):
+        nn.convert(net, wrong)
+    for no_net in (None, [net], "net", X):
+        with pytest.raises(TypeError, match=r"convert needs a network of minadder\.nn, not"):
+            nn.convert(no_net, "adder")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [None, "eval", 1, 0.0])
+def test_modes_and_hooks(wrong: Any) -> None:
+    net = nn.ReLU()
+    with pytest.raises(TypeError, match=r"train\(\) takes True or False"):
+        net.train(wrong)
+    with pytest.raises(TypeError, match="a hook is a function"):
+        net.register_forward_hook(wrong)
+
+
+def test_arrays_of_other_libraries_keep_their_precision() -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch, which is optional")
+    double = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    assert ma.tensor(double).dtype == np.float64
+    assert ma.tensor(double.float()).dtype == np.float32
+    with pytest.raises(TypeError, match="not mixed silently"):
+        ma.tensor([1.0, 2.0]) + double
+    assert (ma.tensor([1.0, 2.0]) * double.float()).tolist() == [1, 4]

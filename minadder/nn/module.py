@@ -94,6 +94,8 @@ the input's shape is (1, 3)
 
     def register_forward_hook(self, hook: Hook) -> HookHandle:
         """Call `hook(module, inputs, output)` after each forward, until `remove()` is called on what is returned."""
+        if not callable(hook):
+            raise TypeError(f"a hook is a function hook(module, inputs, output), not {kind(hook)}")
         handle = HookHandle(self, hook)
         self._hooks = (*self._hooks, handle)
         return handle
@@ -147,8 +149,10 @@ the input's shape is (1, 3)
 
     def train(self, mode: bool = True) -> Module:
         """Switch this module and all inside it to training (or evaluation) behaviour; returns the module itself."""
+        if not isinstance(mode, (bool, np.bool_)):
+            raise TypeError(f"train() takes True or False, not {mode!r}")
         for module in self.modules():
-            module.training = mode
+            module.training = bool(mode)
         return self
 
     def eval(self) -> Module:
