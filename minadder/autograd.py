@@ -9,67 +9,22 @@ result with respect to that Function's output; the Function answers with the gra
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator
 from operator import attrgetter
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minadder.grad_mode import is_grad_enabled, no_grad
+
 if TYPE_CHECKING:
     from minadder.tensor import Tensor
 
+__all__ = ["Array", "Function", "is_grad_enabled", "no_grad"]
+
 Array = npt.NDArray[Any]
 Gradients = Array | tuple[Array | None, ...] | None
-
-
-class GradMode(threading.local):
-    """Whether operations record the graph; each thread has its own answer."""
-
-    enabled = True
-
-
-_mode = GradMode()
-
-
-class no_grad(ContextDecorator):  # noqa: N801  (PyTorch's name)
-    """Record no graph inside: for evaluation, and for changing parameters in place.
-
-    A context manager and a decorator.
-
-    Examples
-    --------
-    >>> import minadder as ma
-    >>> w = ma.tensor([1.0], requires_grad=True)
-    >>> with ma.no_grad():
-    ...     y = w * 2
-    >>> y.requires_grad
-    False
-    """
-
-    def __init__(self) -> None:
-        self._outer: list[bool] = []
-
-    def _recreate_cm(self) -> no_grad:  # a decorated function needs its own for each call: threads may overlap
-        return no_grad()
-
-    def __enter__(self) -> no_grad:
-        self._outer.append(_mode.enabled)
-        _mode.enabled = False
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _mode.enabled = self._outer.pop()
-
-
-def is_grad_enabled() -> bool:
-    """Return whether operations record the graph now: False inside `no_grad`."""
-    return _mode.enabled
 
 
 class Version:
@@ -130,10 +85,12 @@ class Function:
         except AttributeError:
             wrong = next(value for value in inputs if not hasattr(value, "_array"))
             raise TypeError(f"{cls.name()} needs tensors, not {type(wrong).__name__}: use ma.tensor(...)") from None
+        if not inputs:
+            raise TypeError(f"{cls.name()} needs at least one tensor")
         node = cls()
         node._index = next(_creation)
-        recording = _mode.enabled
-        node.needs_input_grad = needed = tuple([recording and tensor.requires_grad for tensor in inputs])
+        recorded = is_grad_enabled()
+        node.needs_input_grad = needed = tuple([recorded and tensor.requires_grad for tensor in inputs])
         array = np.asarray(node.forward(*arrays, **options))
         if array.dtype.char not in "fd":
             raise TypeError(f"{cls.name()}.forward must return floats, not data of dtype {array.dtype}")
@@ -228,7 +185,7 @@ def reachable(root: Function) -> Iterator[Function]:
                 stack.append(parent)
 
 
-def backward(root: Function, grad: Array, retain_graph: bool = False) -> None:
+def backward(root: Function, grad: Array, retain_graph: bool, deliver: Callable[[Tensor, Array], None]) -> None:
     """Send `grad`, the gradient with respect to the output of `root`, back to every leaf of the graph.
 
     A node may only run when the gradients from all its uses have been added up: in `b = a + a; c = b * b` the node
@@ -242,7 +199,10 @@ def backward(root: Function, grad: Array, retain_graph: bool = False) -> None:
     grad
         An array of the shape and dtype of the node's output.
     retain_graph
-        Keep what the nodes saved, so that backward can be called again. By default it is freed on the way.
+        Keep what the nodes saved, so that backward can be called again; else it is freed on the way.
+    deliver
+        Called with each leaf, and each tensor that retains its gradient, and a part of its gradient: the parts of all
+        calls add up to it. An array that is given may be other nodes' too.
 
     Raises
     ------
@@ -262,12 +222,12 @@ def backward(root: Function, grad: Array, retain_graph: bool = False) -> None:
         if gradient is None:
             continue
         if node._retained is not None:
-            node._retained._accumulate(gradient)
+            deliver(node._retained, gradient)
         for parent, part in zip(node._parents, node._input_gradients(gradient), strict=True):
             if parent is None or part is None:
                 continue
             if not isinstance(parent, Function):
-                parent._accumulate(part)
+                deliver(parent, part)
             elif parent not in arrived:
                 arrived[parent] = part
                 shared.add(parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,15 @@ def manual_seed(seed: int) -> None:
     >>> import minadder as ma
     >>> ma.manual_seed(0)
     """
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = None
+    if number is None or isinstance(seed, bool):
         raise TypeError(f"the seed must be an integer, not {seed!r}")
-    if seed < 0:
-        raise ValueError(f"the seed must be at least 0, not {seed}")
-    _generator.bit_generator.state = np.random.PCG64(seed).state
+    if number < 0:
+        raise ValueError(f"the seed must be at least 0, not {number if number.bit_length() < 1000 else 'so far below'}")
+    _generator.bit_generator.state = np.random.PCG64(number).state
 
 
 def generator() -> np.random.Generator:

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minadder import autograd
+from minadder.arrays import FLOATS as FLOATS
+from minadder.arrays import axis_of, float_dtype, own_index, parts, plain
 from minadder.attached import Attached
 from minadder.autograd import Array, Function, Version
-
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 Operand = Union["Tensor", npt.ArrayLike]
 Operation = TypeVar("Operation", bound=Callable[..., Any])
@@ -24,9 +24,14 @@ Operation = TypeVar("Operation", bound=Callable[..., Any])
 class Tensor(Attached):
     """An array of float32 or float64 that remembers how it was made, so that gradients can flow back.
 
-    Make one with `ma.tensor`. Comparisons (`x > 0`) return NumPy arrays of bool. A change in place
-    (`x[0] = 1`, `x += 1`, `x.data = array`) is only allowed where no gradient flows through `x`: on a tensor without
-    `requires_grad`, or inside `no_grad`. `x.data` and `np.asarray(x)` are read-only views.
+    Make one with `ma.tensor`, which copies. `ma.Tensor(array)` wraps an array of float32 or float64 without a copy: who
+    changes the array changes the tensor, and where that is between forward and backward, the gradients are wrong and
+    nothing says so.
+
+    Comparisons (`x > 0`) return NumPy arrays of bool. A change in place (`x[0] = 1`, `x += 1`) is only allowed where no
+    gradient flows through `x`: on a tensor without `requires_grad`, or inside `no_grad`. `x.data = array` is allowed on
+    a leaf with `requires_grad` too. `x.data` and `np.asarray(x)` are read-only views, so that NumPy's functions take
+    tensors; no gradient flows through those.
 
     Attributes
     ----------
@@ -55,9 +60,8 @@ class Tensor(Attached):
 
     def __init__(self, array: Array, requires_grad: bool = False) -> None:
         if not isinstance(array, np.ndarray) or array.dtype not in FLOATS:
-            what = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
-            raise TypeError(f"Tensor wraps a NumPy array of float32 or float64, not {what}: use ma.tensor(...)")
-        self._array = array
+            raise TypeError(f"Tensor wraps a NumPy array of float32 or float64, not {kind(array)}: use ma.tensor(...)")
+        self._array = plain(array, "the array")
         self._version = Version()
         self._node: Function | None = None
         self.requires_grad = requires_grad
@@ -76,11 +80,13 @@ class Tensor(Attached):
 
     @property
     def data(self) -> Array:
-        """The values, as a read-only view. Assigning an array of the same shape and dtype replaces them."""
+        """The values, as a read-only view. Assigning an array of the same shape and dtype replaces those of a leaf."""
         return self.numpy()
 
     @data.setter
     def data(self, values: Operand) -> None:
+        if self._node is not None:
+            self._check_unused()
         with autograd.no_grad():
             self.copy_(values)
 
@@ -158,7 +164,8 @@ class Tensor(Attached):
 
     def copy_(self, values: Operand) -> Tensor:
         """Replace the values in place by others of the same shape and dtype; returns the tensor itself."""
-        array = raw(values if isinstance(values, (np.ndarray, Tensor)) else as_tensor(values, self))
+        array = self._same_kind(values)
+        check_keeps_gradient(values, "copy_() would lose the values' gradient: use detach()")
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ValueError(
                 f"cannot copy values of shape {array.shape}, dtype {array.dtype} into a tensor of shape {self.shape}, "
@@ -205,7 +212,7 @@ class Tensor(Attached):
                 )
             start = np.ones_like(self._array)
         else:
-            start = np.array(raw(grad if isinstance(grad, (np.ndarray, Tensor)) else as_tensor(grad, self)))
+            start = np.array(self._same_kind(grad))
             if start.shape != self.shape or start.dtype != self.dtype:
                 raise ValueError(
                     f"the gradient has shape {start.shape}, dtype {start.dtype}; this tensor has shape {self.shape}, "
@@ -214,32 +221,42 @@ class Tensor(Attached):
         if self._node is None:
             self._accumulate(start)
         else:
-            autograd.backward(self._node, start, retain_graph)
+            autograd.backward(self._node, start, retain_graph, Tensor._accumulate)
 
     def _accumulate(self, grad: Array) -> None:
         if self.grad is None:
             self.grad = Tensor._wrap(np.array(grad))  # a copy: a gradient shares memory with nothing
+        elif not isinstance(self.grad, Tensor) or self.grad.shape != self.shape or self.grad.dtype != self.dtype:
+            what = f"a tensor of shape {self.grad.shape}" if isinstance(self.grad, Tensor) else kind(self.grad)
+            raise TypeError(f"grad must be None or a Tensor of shape {self.shape}, dtype {self.dtype}, not {what}")
         else:
             self.grad._change(lambda target: np.add(target, grad, out=target))
 
-    def _change(self, change: Callable[[Array], Any]) -> Tensor:
-        """Run a change in place on the array, unless a gradient flows through this tensor."""
+    def _check_unused(self) -> None:
+        """Raise RuntimeError where a gradient flows through this tensor and the graph is recorded."""
         if self.requires_grad and autograd.is_grad_enabled():
             raise RuntimeError(
                 f"a tensor of shape {self.shape} with requires_grad=True cannot be changed in place while the graph is "
                 f"recorded: do it inside ma.no_grad(), or make a new tensor (y = x + 1 instead of x += 1)"
             )
+
+    def _same_kind(self, values: Any) -> Array:
+        """Return values as an array: arrays and tensors keep their dtype, others take the one of this tensor."""
+        if isinstance(values, Tensor):
+            return values._array
+        return plain(values, "the array") if isinstance(values, np.ndarray) else as_tensor(values, self)._array
+
+    def _change(self, change: Callable[[Array], Any]) -> Tensor:
+        """Run a change in place on the array, unless a gradient flows through this tensor."""
+        self._check_unused()
         change(self._array)
         self._version.count += 1
         return self
 
     def _change_by(self, operation: Callable[..., Array], other: Operand, sign: str) -> Tensor:
         operand = as_tensor(other, self)
-        if operand.requires_grad and autograd.is_grad_enabled():
-            raise RuntimeError(
-                f"{sign} with an operand that requires a gradient would lose that gradient: make a new tensor "
-                f"(y = x {sign[0]} other), or do it inside ma.no_grad()"
-            )
+        loss = f"{sign} with an operand that requires a gradient would lose that gradient"
+        check_keeps_gradient(operand, f"{loss}: make a new tensor (y = x {sign[0]} other)")
         return self._change(lambda target: operation(target, operand._array, out=target))
 
     def __iadd__(self, other: Operand) -> Tensor:
@@ -256,8 +273,9 @@ class Tensor(Attached):
 
     def __setitem__(self, index: Any, value: Operand) -> None:
         operand = as_tensor(value, self)
-        if operand.requires_grad and autograd.is_grad_enabled():
-            raise RuntimeError("x[...] = value would lose the value's gradient: use ma.ops.where or ma.ops.concatenate")
+        check_keeps_gradient(
+            operand, "x[...] = value would lose the value's gradient: use ma.ops.where or ma.ops.concatenate"
+        )
         self._change(lambda target: target.__setitem__(index_arrays(index), operand._array))
 
     def __len__(self) -> int:
@@ -279,30 +297,30 @@ class Tensor(Attached):
         return bool(self.item())
 
     def __eq__(self, other: object) -> Any:
-        return np.asarray(self._array == raw(other))
+        return np.asarray(self._array == compared(other))
 
     def __ne__(self, other: object) -> Any:
-        return np.asarray(self._array != raw(other))
+        return np.asarray(self._array != compared(other))
 
     def __lt__(self, other: Operand) -> Array:
-        return np.asarray(self._array < raw(other))
+        return np.asarray(self._array < compared(other))
 
     def __le__(self, other: Operand) -> Array:
-        return np.asarray(self._array <= raw(other))
+        return np.asarray(self._array <= compared(other))
 
     def __gt__(self, other: Operand) -> Array:
-        return np.asarray(self._array > raw(other))
+        return np.asarray(self._array > compared(other))
 
     def __ge__(self, other: Operand) -> Array:
-        return np.asarray(self._array >= raw(other))
+        return np.asarray(self._array >= compared(other))
 
     def argmax(self, axis: int | None = None) -> Any:
         """Return the index of the largest element, or along an axis an array of indices (NumPy integers)."""
-        return self._array.argmax(axis=axis)
+        return self._array.argmax(axis=None if axis is None else axis_of(axis, self.ndim, "axis", "argmax"))
 
     def argmin(self, axis: int | None = None) -> Any:
         """Return the index of the smallest element, or along an axis an array of indices (NumPy integers)."""
-        return self._array.argmin(axis=axis)
+        return self._array.argmin(axis=None if axis is None else axis_of(axis, self.ndim, "axis", "argmin"))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self._node is not None:
@@ -342,12 +360,30 @@ def raw(value: Any) -> Any:
     return value._array if isinstance(value, Tensor) else value
 
 
+def check_tensors(function: str, **inputs: Any) -> None:
+    """Raise TypeError unless all are tensors; it names the function, the argument and what was given."""
+    for name, value in inputs.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{function}: {name} must be a Tensor, not {kind(value)}: use ma.tensor(...)")
+
+
+def compared(value: Any) -> Any:
+    """Return what a tensor is compared with, for NumPy."""
+    return plain(value, "the array") if isinstance(value, np.ndarray) else raw(value)
+
+
+def kind(value: Any) -> str:
+    """Return what a value is, for messages."""
+    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
 def index_arrays(index: Any) -> Any:
-    """Return an index for NumPy, with tensors in it refused: indices are integers, tensors are not."""
-    parts = index if isinstance(index, tuple) else (index,)
-    if any(isinstance(part, Tensor) for part in parts):
+    """Return an index for NumPy that nobody can change, with tensors in it refused: indices are integers or bool."""
+    if any(
+        isinstance(part, Tensor) for outer in (index if isinstance(index, tuple) else (index,)) for part in parts(outer)
+    ):
         raise TypeError("a tensor holds floats and cannot be an index: use a NumPy array of integers or of bool")
-    return index
+    return own_index(index)
 
 
 def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
@@ -356,7 +392,9 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     Parameters
     ----------
     data
-        Floating-point values. An array of float32 or float64 keeps its dtype; Python floats and float16 become float32.
+        Floating-point values. An array of float32 or float64 keeps its dtype, another library's too; Python floats and
+        float16 become float32.
+        A tensor that requires a gradient is refused, also inside a list, unless inside `no_grad`.
     dtype
         "float32" or "float64" to choose it, and to allow integers or bool in `data`.
     requires_grad
@@ -365,7 +403,10 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     Raises
     ------
     TypeError
-        For integers without `dtype`, for complex numbers, objects or strings, for a `dtype` other than the two.
+        For integers and long doubles without `dtype`, for complex numbers, objects or strings, for masked entries and
+        subclasses of np.ndarray that mean more than their numbers, for a `dtype` other than the two.
+    RuntimeError
+        Where the gradient of a tensor in `data` would be lost.
 
     Examples
     --------
@@ -373,25 +414,44 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     >>> ma.tensor([1, 2], dtype="float64")
     tensor([1., 2.], dtype=float64)
     """
-    source = raw(data)
+    source = np.asarray(raw(data)) if hasattr(data, "__array__") else data
     try:
         array = np.array(source)
     except ValueError as error:
         raise ValueError(f"ma.tensor needs numbers in a regular grid: {error}") from None
+    check_parts(data)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"ma.tensor needs real numbers, not data of dtype {array.dtype}")
     if dtype is not None:
-        if np.dtype(dtype) not in FLOATS:
-            raise TypeError(f"a tensor is float32 or float64, not {np.dtype(dtype)}")
-        return Tensor(array.astype(dtype), requires_grad)
+        return Tensor(array.astype(float_dtype(dtype, "ma.tensor")), requires_grad)
     if array.dtype.kind != "f" and array.size:
         raise TypeError(
             f"ma.tensor was given data of dtype {array.dtype}; tensors hold floats. Write 1.0 instead of 1, or pass "
             f"dtype='float32'"
         )
+    if array.dtype.itemsize > np.dtype(np.float64).itemsize:
+        raise TypeError(f"a tensor cannot hold {array.dtype}: pass dtype='float64' to round it")
     native = array.dtype.newbyteorder("=")
-    kept = isinstance(source, (np.ndarray, np.generic)) and native in FLOATS
+    kept = isinstance(source, np.ndarray) and native in FLOATS
     return Tensor(array.astype(native if kept else np.float32, copy=False), requires_grad)
+
+
+def check_keeps_gradient(value: Any, otherwise: str) -> None:
+    """Raise RuntimeError where a change in place by this value would lose the value's gradient."""
+    if isinstance(value, Tensor) and value.requires_grad and autograd.is_grad_enabled():
+        raise RuntimeError(f"{otherwise}, or do it inside ma.no_grad()")
+
+
+def check_parts(data: Any) -> None:
+    """Raise for tensors in the data whose gradient would be lost, and for arrays that mean more than their numbers."""
+    for part in parts(data):
+        if isinstance(part, np.ndarray):
+            plain(part, "the array")
+        elif isinstance(part, Tensor) and part.requires_grad and autograd.is_grad_enabled():
+            raise RuntimeError(
+                f"numbers are copied, so that the gradient of a tensor of shape {part.shape} would be lost: join "
+                f"tensors by ma.ops.stack or ma.ops.concatenate, or take the values alone by detach()"
+            )
 
 
 def as_tensor(value: Operand, like: Tensor) -> Tensor:
@@ -405,12 +465,22 @@ def as_tensor(value: Operand, like: Tensor) -> Tensor:
     if isinstance(value, Tensor):
         result = value
     elif isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
-        return Tensor(np.array(value, dtype=like.dtype))
+        return Tensor(as_number(value, like.dtype))
+    elif isinstance(value, np.matrix):
+        raise TypeError("np.matrix multiplies as matrices, a tensor entry by entry: pass np.asarray(...) of it")
     else:
-        result = tensor(value) if isinstance(value, np.ndarray) else tensor(value, dtype=like.dtype)
+        result = tensor(value) if hasattr(value, "__array__") else tensor(value, dtype=like.dtype)
     if result.dtype != like.dtype:
         raise TypeError(
             f"operands of {like.dtype} and {result.dtype} are not mixed silently: call .astype('{like.dtype}') on the "
             f"second, or .astype('{result.dtype}') on the first"
         )
     return result
+
+
+def as_number(value: Any, dtype: np.dtype[Any]) -> Array:
+    """Return a Python or NumPy number as an array without axes."""
+    try:
+        return np.array(value, dtype=dtype)
+    except OverflowError:
+        raise ValueError(f"an int of {value.bit_length()} bits is beyond the range of {dtype}") from None

@@ -29,7 +29,8 @@ EMPTY = {
     **dict.fromkeys(["add", "subtract", "multiply", "divide", "maximum", "minimum"], Sample((empty(0, 2), TWO))),
     "power": Sample((empty(0, 2), TWO)),
     **dict.fromkeys(
-        ["negative", "exp", "log", "sqrt", "absolute", "relu", "tanh", "sigmoid", "binarize"], Sample((empty(2, 0),))
+        ["negative", "exp", "log", "sqrt", "absolute", "relu", "tanh", "sigmoid", "hardtanh", "binarize"],
+        Sample((empty(2, 0),)),
     ),
     "clip": Sample((empty(0, 3),), {"low": -1.0, "high": None}),
     "where": Sample((empty(0, 2), TWO), {"condition": np.zeros((0, 2), bool)}),

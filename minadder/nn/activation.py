@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minadder import ops
 from minadder.nn.module import Module, as_input
 from minadder.tensor import Tensor
 
@@ -25,7 +26,7 @@ class ReLU(Module):
 
 
 class Hardtanh(Module):
-    """Each element clipped to [−1, 1]: what stands before a binary layer, which needs both signs.
+    """Each element limited to [−1, 1], slope 0 at ±1: what stands before a binary layer, which needs both signs.
 
     Examples
     --------
@@ -36,8 +37,8 @@ class Hardtanh(Module):
     """
 
     def forward(self, x: Any) -> Tensor:
-        """Return x clipped to [−1, 1]."""
-        return as_input(x).clip(-1.0, 1.0)
+        """Return x limited to [−1, 1]."""
+        return ops.hardtanh(as_input(x))
 
 
 class Tanh(Module):

@@ -40,7 +40,7 @@ KINDS = {
 
 def check_kind(kind: str) -> str:
     """Return a kind of layer that exists; ValueError with the list of kinds for another."""
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"the kind of layer must be one of {', '.join(map(repr, KINDS))}, not {kind!r}")
     return kind
 
@@ -95,8 +95,8 @@ def convert(net: Module, kind: str, keep_first_and_last: bool = True) -> Module:
 
     Raises
     ------
-    ValueError
-        For an unknown kind, or a network that has no layer to exchange.
+    TypeError, ValueError
+        For what is no network, an unknown kind, or a network that has no layer to exchange.
 
     Examples
     --------
@@ -108,6 +108,8 @@ def convert(net: Module, kind: str, keep_first_and_last: bool = True) -> Module:
       (2): Linear(3, 1, bias=True)
     )
     """
+    if not isinstance(net, Module):
+        raise TypeError(f"convert needs a network of minadder.nn, not {type(net).__module__}.{type(net).__qualname__}")
     wanted = KINDS[check_kind(kind)]
     result = copy.deepcopy(net)
     inside = [module for module in result.modules() if module is not result]

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from minadder.arrays import FLOATS, float_dtype, plain
 from minadder.autograd import Array
+from minadder.nn.attributes import check_attribute, check_name, warn_of_hidden
 from minadder.nn.parameter import Parameter
-from minadder.tensor import FLOATS, Tensor
+from minadder.nn.state import entries, fitting
+from minadder.tensor import Tensor, kind, raw
 
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
 
@@ -46,6 +49,10 @@ the input's shape is (1, 3)
     _buffer_names: tuple[str, ...] = ()
     _hooks: tuple[HookHandle, ...] = ()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        check_attribute(self, name, value)
+        super().__setattr__(name, value)
+
     def forward(self, *inputs: Any) -> Any:
         """Compute the output; each module writes its own."""
         raise TypeError(f"{type(self).__name__} has no forward method: write `def forward(self, x): ...`")
@@ -74,12 +81,21 @@ the input's shape is (1, 3)
         error.args = (f"{type(self).__name__}{path}{suffix}: {message}", *error.args[1:])
 
     def register_buffer(self, name: str, array: Array) -> None:
-        """Keep an array that is not learnt but belongs to the state, such as BN's running mean, as an attribute."""
-        self._buffer_names = (*self._buffer_names, name)
-        setattr(self, name, array)
+        """Keep a copy of an array that is not learnt but belongs to the state, such as BN's running mean.
+
+        It becomes an attribute. A buffer of that name is replaced.
+        """
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"the buffer {name!r} must be an array, not {kind(array)}: use .numpy() or np.asarray(...)")
+        check_name(self, name)
+        if name not in self._buffer_names:
+            self._buffer_names = (*self._buffer_names, name)
+        setattr(self, name, np.array(plain(array, f"the buffer {name!r}")))
 
     def register_forward_hook(self, hook: Hook) -> HookHandle:
         """Call `hook(module, inputs, output)` after each forward, until `remove()` is called on what is returned."""
+        if not callable(hook):
+            raise TypeError(f"a hook is a function hook(module, inputs, output), not {kind(hook)}")
         handle = HookHandle(self, hook)
         self._hooks = (*self._hooks, handle)
         return handle
@@ -104,6 +120,7 @@ the input's shape is (1, 3)
             yield path, module
             inner = [(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
             stack.extend(reversed(inner))
+        warn_of_hidden(seen)
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all modules inside it, each once."""
@@ -132,8 +149,10 @@ the input's shape is (1, 3)
 
     def train(self, mode: bool = True) -> Module:
         """Switch this module and all inside it to training (or evaluation) behaviour; returns the module itself."""
+        if not isinstance(mode, (bool, np.bool_)):
+            raise TypeError(f"train() takes True or False, not {mode!r}")
         for module in self.modules():
-            module.training = mode
+            module.training = bool(mode)
         return self
 
     def eval(self) -> Module:
@@ -150,8 +169,7 @@ the input's shape is (1, 3)
 
         Make the optimiser afterwards: the parameters' gradients are forgotten.
         """
-        if np.dtype(dtype) not in FLOATS:
-            raise TypeError(f"a module is float32 or float64, not {np.dtype(dtype)}")
+        dtype = float_dtype(dtype, "to")
         for parameter in self.parameters():
             parameter._array = parameter._array.astype(dtype)
             parameter._version.count += 1
@@ -164,48 +182,26 @@ the input's shape is (1, 3)
         return self
 
     def state_dict(self) -> dict[str, Array]:
-        """Return copies of all parameters and buffers by path, with PyTorch's names."""
-        state = {path: np.array(parameter.numpy()) for path, parameter in self._all_parameters()}
-        state.update((path, np.array(array)) for path, array in self.named_buffers())
-        return state
-
-    def _all_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield every parameter under every path, also twice when modules share it, as PyTorch's state dicts do."""
-        pairs = self._named(lambda module: iter(tuple(vars(module).items())))
-        return ((path, value) for path, value in pairs if isinstance(value, Parameter))
+        """Return copies of all parameters and buffers, with PyTorch's names: what is shared under every path."""
+        return {path: np.array(raw(value)) for path, value in entries(self)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy parameters and buffers from a dictionary of arrays (or PyTorch tensors) by path.
 
-        Nothing is changed unless everything fits.
+        Nothing is changed unless everything fits. What is shared may stand under one of its paths or under several.
 
         Raises
         ------
+        TypeError
+            When the state is no dictionary of arrays.
         ValueError
-            When a name is missing or unknown, or a shape or dtype differs.
+            When a name is missing or unknown, a shape or dtype differs, or something shared has two values.
         """
-        own = self.state_dict()
-        given = {name: np.asarray(value) for name, value in state.items()}
-        optional = {name for name in own if name.rpartition(".")[2] == "num_batches_tracked"}
-        missing = sorted(own.keys() - given.keys() - optional)
-        unknown = sorted(given.keys() - own.keys())
-        if missing or unknown:
-            raise ValueError(
-                f"the state does not fit {type(self).__name__}: missing {missing or 'nothing'}, "
-                f"unknown {unknown or 'nothing'}"
-            )
-        for name in (name for name in own if name in given):
-            value = given[name]
-            if value.shape != own[name].shape or value.dtype != own[name].dtype:
-                raise ValueError(
-                    f"{name} of {type(self).__name__} has shape {own[name].shape}, dtype {own[name].dtype}, but the "
-                    f"state holds shape {value.shape}, dtype {value.dtype}"
-                )
-        for path, parameter in self._all_parameters():
-            parameter.data = given[path]
-        for path, array in self.named_buffers():
-            if path in given:
-                array[...] = given[path]
+        for own, values in fitting(self, state):
+            if isinstance(own, Parameter):
+                own.data = values
+            else:
+                own[...] = values
 
     def extra_repr(self) -> str:
         """Return what the module's line in `repr` says between the brackets."""
@@ -230,7 +226,7 @@ class HookHandle:
 
 
 def as_input(x: Any) -> Tensor:
-    """Return a module's input as a Tensor; arrays of floats are taken as they are given.
+    """Return a module's input as a Tensor; arrays of floats are copied, so that they may be refilled before backward.
 
     Raises
     ------
@@ -240,6 +236,5 @@ def as_input(x: Any) -> Tensor:
     if isinstance(x, Tensor):
         return x
     if isinstance(x, np.ndarray) and x.dtype in FLOATS:
-        return Tensor(x)
-    what = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else type(x).__name__
-    raise TypeError(f"the input must be a Tensor or an array of float32 or float64, not {what}: use ma.tensor(...)")
+        return Tensor(np.array(plain(x, "the input")))
+    raise TypeError(f"the input must be a Tensor or an array of float32 or float64, not {kind(x)}: use ma.tensor(...)")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from minadder.autograd import Array
-from minadder.tensor import Tensor
+from minadder.tensor import Tensor, check_keeps_gradient, raw
 
 
 class Parameter(Tensor):
@@ -12,7 +14,8 @@ class Parameter(Tensor):
     Parameters
     ----------
     array
-        The first values, an array of float32 or float64.
+        The first values, an array of float32 or float64, which is wrapped, so that an optimiser changes it; or a
+        tensor, which is copied.
     adder
         Whether this is the filter of an adder layer, whose learning rate the optimiser adapts
         (Chen et al. 2020, Eq. 13).
@@ -27,8 +30,9 @@ class Parameter(Tensor):
 
     __slots__ = ("adder",)
 
-    def __init__(self, array: Array, adder: bool = False) -> None:
-        super().__init__(array, requires_grad=True)
+    def __init__(self, array: Array | Tensor, adder: bool = False) -> None:
+        check_keeps_gradient(array, "Parameter(tensor) would lose the tensor's gradient: use detach()")
+        super().__init__(np.array(raw(array)) if isinstance(array, Tensor) else array, requires_grad=True)
         self.adder = adder
 
     def __repr__(self) -> str:

@@ -20,6 +20,11 @@ def sum_to(grad: Array, shape: tuple[int, ...]) -> Array:
     return sum_over(grad, axes).reshape(shape)
 
 
+def masked(grad: Array, mask: Array) -> Array:
+    """Return a gradient where the mask holds, else 0, where the gradient is infinite too: ∞·0 is NaN."""
+    return np.where(mask, grad, grad.dtype.type(0))
+
+
 def operands(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
     """Return both operands of a binary operation as tensors of one dtype; at least one must be a Tensor."""
     if isinstance(x, Tensor):
@@ -80,7 +85,7 @@ class Divide(Function):
     def backward(self, grad: Array) -> tuple[Array, Array]:
         """Return G / y and −G·x / y²."""
         x, y = self.saved
-        return sum_to(grad / y, x.shape), sum_to(-grad * x / (y * y), y.shape)
+        return sum_to(grad / y, x.shape), sum_to(-grad * (x / y / y), y.shape)  # y² may leave the range of floats
 
 
 class Power(Function):
@@ -99,11 +104,11 @@ class Power(Function):
         x_grad = y_grad = None
         if self.needs_input_grad[0]:
             zero = y == 0
-            slope = np.where(zero, 0, y * np.where(zero, 1, x) ** np.where(zero, 1, y - 1)).astype(x.dtype)
-            x_grad = sum_to(grad * slope, x.shape)
+            slope = (y * np.where(zero, 1, x) ** np.where(zero, 1, y - 1)).astype(x.dtype)
+            x_grad = sum_to(masked(grad * slope, ~zero), x.shape)
         if self.needs_input_grad[1]:
             flat = (x == 0) & (y >= 0)
-            y_grad = sum_to(grad * np.where(flat, 0, result * np.log(np.where(flat, 1, x))), y.shape)
+            y_grad = sum_to(masked(grad * (result * np.log(np.where(flat, 1, x))), ~flat), y.shape)
         return x_grad, y_grad
 
 

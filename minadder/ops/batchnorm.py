@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minadder.arrays import plain
 from minadder.autograd import Array, Function
 from minadder.kernels.batchnorm import cpu as kernels
-from minadder.tensor import Tensor
+from minadder.tensor import Tensor, check_tensors
 
 
 def by_channel(x: Array) -> Array:
@@ -23,7 +24,7 @@ class BatchNormTrain(Function):
         """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10); μ and σ² are put into `statistics`."""
         y, mean, var = kernels.forward_train(by_channel(x), gamma, beta, eps, relu)
         y = y.reshape(x.shape)
-        statistics += [mean, var]
+        statistics += [mean.copy(), var.copy()]  # the caller's own
         self.saved = (x, gamma, y) if relu else (x, gamma)
         self.statistics = mean, var
         self.eps = eps
@@ -75,6 +76,8 @@ def check(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> None:
         )
     if not x.dtype == gamma.dtype == beta.dtype:
         raise TypeError(f"the input is {x.dtype}, weight and bias are {gamma.dtype} and {beta.dtype}: use .astype(...)")
+    if isinstance(eps, bool) or not isinstance(eps, (int, float, np.integer, np.floating)):
+        raise TypeError(f"eps must be a number, not {eps!r}")
     if not eps > 0:
         raise ValueError(f"eps must be above 0, not {eps}")
 
@@ -105,6 +108,7 @@ def batch_norm_train(
     ValueError
         When the shapes do not fit, or a channel has a single value: its variance says nothing.
     """
+    check_tensors("batch_norm_train", x=x, gamma=gamma, beta=beta)
     check(x, gamma, beta, eps)
     values = x.size // x.shape[1] if x.shape[1] else 0
     if values < 2:
@@ -129,11 +133,13 @@ def batch_norm_eval(
     ValueError, TypeError
         When the shapes or the dtypes do not fit.
     """
+    check_tensors("batch_norm_eval", x=x, gamma=gamma, beta=beta)
     check(x, gamma, beta, eps)
     for name, values in (("mean", mean), ("var", var)):
         if not isinstance(values, np.ndarray) or values.dtype != x.dtype:
             what = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
             raise TypeError(f"{name} must be an array of {x.dtype}, as the input is, not {what}")
+        plain(values, name)
         if values.shape != gamma.shape:
             raise ValueError(f"{name} must have shape {gamma.shape}, one value per channel, not {values.shape}")
     return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps, relu=bool(relu))

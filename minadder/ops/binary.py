@@ -10,8 +10,9 @@ from minadder.kernels.binary.reference import signs
 from minadder.kernels.conv import cpu as conv
 from minadder.kernels.geometry import Pair, Size
 from minadder.kernels.sums import sum_over
+from minadder.ops.arithmetic import masked
 from minadder.ops.windowed import DTYPES_DIFFER, window
-from minadder.tensor import Tensor
+from minadder.tensor import Tensor, check_tensors
 
 
 class Binarize(Function):
@@ -25,7 +26,7 @@ class Binarize(Function):
     def backward(self, grad: Array) -> Array:
         """Return G where |x| ≤ 1, else 0 (the straight-through estimator)."""
         (x,) = self.saved
-        return grad * (np.abs(x) <= 1)
+        return masked(grad, np.abs(x) <= 1)
 
 
 class BinaryConv2d(Function):
@@ -45,10 +46,10 @@ class BinaryConv2d(Function):
         filters, factors = signs(w), scale[:, None, None, None]
         x_grad = w_grad = scale_grad = None
         if self.needs_input_grad[0]:
-            x_grad = conv.input_grad(grad, x.shape, filters * factors, *self.window) * (np.abs(x) <= 1)
+            x_grad = masked(conv.input_grad(grad, x.shape, filters * factors, *self.window), np.abs(x) <= 1)
         if self.needs_input_grad[1] or self.needs_input_grad[2]:
             unscaled = conv.weight_grad(grad, signs(x), w.shape, *self.window)
-            w_grad = unscaled * factors * (np.abs(w) <= 1)
+            w_grad = masked(unscaled * factors, np.abs(w) <= 1)
             scale_grad = sum_over(unscaled * filters, (1, 2, 3))
         return x_grad, w_grad, scale_grad
 
@@ -102,6 +103,7 @@ def binary_conv2d(
     >>> ma.ops.binary_conv2d(x, w, ma.tensor([0.5]), padding=(0, 1))
     tensor([[[[0.5, 0. , 0. , 0.5]]]])
     """
+    check_tensors("binary_conv2d", x=x, w=w, scale=scale)
     sizes = window(x, w, stride, padding, dilation, groups)
     if scale.shape != (w.shape[0],):
         raise ValueError(f"the scale must have shape ({w.shape[0]},), one per filter, not {scale.shape}")
@@ -122,6 +124,7 @@ def binary_linear(x: Tensor, w: Tensor, scale: Tensor) -> Tensor:
     >>> ma.ops.binary_linear(x, w, ma.tensor([1.0, 0.5]))
     tensor([[0., 1.]])
     """
+    check_tensors("binary_linear", x=x, w=w, scale=scale)
     if w.ndim != 2:
         raise ValueError(f"the weights must have the axes (out, in); their shape is {w.shape}")
     if x.ndim == 0 or x.shape[-1] != w.shape[1]:

@@ -1,14 +1,19 @@
-"""Functions of each element: exp, log, sqrt, abs, relu, tanh, sigmoid, clip, maximum, minimum, where, astype."""
+"""Functions of each element: exp, log, sqrt, abs, relu, tanh, sigmoid, hardtanh, clip, maximum, minimum, where, …"""
 
 from __future__ import annotations
+
+import math
+import sys
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minadder.arrays import float_dtype, plain
 from minadder.autograd import Array, Function
 from minadder.kernels.elementwise import cpu as kernels
-from minadder.ops.arithmetic import operands, sum_to
-from minadder.tensor import FLOATS, Operand, Tensor, method
+from minadder.ops.arithmetic import masked, operands, sum_to
+from minadder.tensor import Operand, Tensor, check_tensors, method
 
 
 class Exp(Function):
@@ -118,16 +123,33 @@ class Sigmoid(Function):
 class Clip(Function):
     """Values limited to [low, high]; exactly on a limit counts as inside."""
 
-    def forward(self, x: Array, low: float | None, high: float | None) -> Array:
-        """Return x limited to [low, high]."""
+    def forward(self, x: Array, low: Array | None, high: Array | None) -> Array:
+        """Return x limited to [low, high], numbers of its dtype; None is no limit."""
         self.saved = (x,)
-        self.limits = -np.inf if low is None else low, np.inf if high is None else high
-        return np.asarray(np.clip(x, *self.limits), dtype=x.dtype)
+        self.limits = low, high
+        return x.copy() if low is high is None else np.asarray(np.clip(x, low, high))
 
     def backward(self, grad: Array) -> Array:
-        """Return G inside the limits, else 0."""
+        """Return G inside the limits, else 0, as where x is NaN."""
         (x,) = self.saved
-        return grad * ((x >= self.limits[0]) & (x <= self.limits[1]))
+        low, high = self.limits
+        above = np.True_ if low is None else x >= low
+        below = np.True_ if high is None else x <= high
+        return masked(grad, above & below)
+
+
+class Hardtanh(Function):
+    """Values limited to [−1, 1]; exactly on a limit counts as outside, as in PyTorch."""
+
+    def forward(self, x: Array) -> Array:
+        """Return x limited to [−1, 1]."""
+        self.saved = (x,)
+        return np.asarray(np.clip(x, x.dtype.type(-1), x.dtype.type(1)))
+
+    def backward(self, grad: Array) -> Array:
+        """Return G where −1 < x < 1, else 0, as where x is NaN."""
+        (x,) = self.saved
+        return masked(grad, np.abs(x) < 1)
 
 
 class Maximum(Function):
@@ -139,10 +161,10 @@ class Maximum(Function):
         return np.maximum(x, y)
 
     def backward(self, grad: Array) -> tuple[Array, Array]:
-        """Return G for the larger one, G / 2 for both at a tie."""
+        """Return G for the larger one, G / 2 for both at a tie, G for both where one is NaN."""
         x, y = self.saved
-        share = np.where(x == y, 0.5, x > y).astype(grad.dtype)
-        return sum_to(grad * share, x.shape), sum_to(grad * (1 - share), y.shape)
+        shared = np.where(x == y, grad * grad.dtype.type(0.5), grad)
+        return sum_to(masked(shared, ~(x < y)), x.shape), sum_to(masked(shared, ~(y < x)), y.shape)
 
 
 class Where(Function):
@@ -155,8 +177,7 @@ class Where(Function):
 
     def backward(self, grad: Array) -> tuple[Array, Array]:
         """Return G where the condition holds, and G where not."""
-        chosen = np.where(self.condition, grad, 0)
-        other = np.where(self.condition, 0, grad)
+        chosen, other = masked(grad, self.condition), masked(grad, ~self.condition)
         return sum_to(chosen, self.shapes[0]), sum_to(other, self.shapes[1])
 
 
@@ -219,14 +240,47 @@ def sigmoid(x: Tensor) -> Tensor:
 def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
     """Return x limited to [low, high]; the slope is 1 inside and exactly on a limit, 0 outside.
 
+    Parameters
+    ----------
+    x
+        A tensor of any shape.
+    low, high
+        Numbers, or None for no limit.
+
     Raises
     ------
+    TypeError
+        For a limit that is no number; `maximum` and `minimum` take tensors.
     ValueError
-        When low is above high.
+        When low is above high, or one is NaN.
     """
+    check_tensors("clip", x=x)
+    limits = [None if limit is None else as_limit(limit, x) for limit in (low, high)]
     if low is not None and high is not None and low > high:
         raise ValueError(f"clip needs low <= high, not low={low} and high={high}")
-    return Clip.apply(x, low=low, high=high)
+    return Clip.apply(x, low=limits[0], high=limits[1])
+
+
+def as_limit(limit: float, x: Tensor) -> Any:
+    """Return a limit of `clip` as a number of the dtype of x."""
+    if isinstance(limit, (bool, np.bool_)) or not isinstance(limit, (int, float, np.integer, np.floating)):
+        raise TypeError(f"clip: a limit is a number or None, not {limit!r}; use maximum or minimum for tensors")
+    if limit != limit:
+        raise ValueError("clip: a limit is NaN")
+    with np.errstate(over="ignore"):
+        return x.dtype.type(limit if abs(limit) <= sys.float_info.max else math.inf if limit > 0 else -math.inf)
+
+
+def hardtanh(x: Tensor) -> Tensor:
+    """Return x limited to [−1, 1]; the slope is 1 between, 0 outside and exactly on a limit, as in PyTorch.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> ma.ops.hardtanh(ma.tensor([-3.0, 0.5]))
+    tensor([-1. ,  0.5])
+    """
+    return Hardtanh.apply(x)
 
 
 @method("maximum")
@@ -252,7 +306,7 @@ def where(condition: Array, x: Operand, y: Operand) -> Tensor:
     >>> ma.ops.where(x > 0, x, 0.0)
     tensor([0., 2.])
     """
-    chosen = np.asarray(condition)
+    chosen = np.array(plain(condition, "the condition") if isinstance(condition, np.ndarray) else condition)
     if chosen.dtype != bool:
         raise TypeError(f"the condition must be an array of bool, not of {chosen.dtype}")
     return Where.apply(*operands(x, y), condition=chosen)
@@ -261,6 +315,5 @@ def where(condition: Array, x: Operand, y: Operand) -> Tensor:
 @method("astype")
 def astype(x: Tensor, dtype: npt.DTypeLike) -> Tensor:
     """Return the same values as "float32" or "float64"; the gradient comes back in the precision of x."""
-    if np.dtype(dtype) not in FLOATS:
-        raise TypeError(f"a tensor is float32 or float64, not {np.dtype(dtype)}")
-    return AsType.apply(x, dtype=dtype)
+    check_tensors("astype", x=x)
+    return AsType.apply(x, dtype=float_dtype(dtype, "astype"))

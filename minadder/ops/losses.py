@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from minadder.arrays import plain
 from minadder.autograd import Array, Function
 from minadder.kernels.losses import cpu as kernels
-from minadder.tensor import Operand, Tensor, as_tensor, raw
+from minadder.tensor import Operand, Tensor, as_tensor, check_tensors, raw
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -54,16 +55,17 @@ class BCEWithLogits(Function):
         self.reduction = reduction
         return reduced(kernels.bce_with_logits_forward(logits, targets), reduction)
 
-    def backward(self, grad: Array) -> tuple[Array, None]:
-        """Return G·(σ(z) − t); the targets are data."""
+    def backward(self, grad: Array) -> tuple[Array, Array | None]:
+        """Return G·(σ(z) − t) and −G·z."""
         logits, targets = self.saved
         each = for_each(grad, logits.shape, self.reduction)
-        return kernels.bce_with_logits_backward(each, logits, targets), None
+        targets_grad = -each * logits if self.needs_input_grad[1] else None
+        return kernels.bce_with_logits_backward(each, logits, targets), targets_grad
 
 
 def check_reduction(reduction: str, shape: tuple[int, ...], size: int) -> None:
     """Raise ValueError for a reduction that does not exist, and for the mean over no losses."""
-    if reduction not in REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, not {reduction!r}")
     if reduction == "mean" and size == 0:
         raise ValueError(f"the mean over no losses is not defined: the logits' shape is {shape}")
@@ -71,7 +73,7 @@ def check_reduction(reduction: str, shape: tuple[int, ...], size: int) -> None:
 
 def check_labels(labels: Any, shape: tuple[int, ...]) -> Array:
     """Return a copy of the labels as int64, once there is one for each example and each names a class."""
-    array = np.asarray(raw(labels))
+    array = plain(labels, "labels") if isinstance(labels, np.ndarray) else np.asarray(raw(labels))
     if array.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers (class numbers), not {array.dtype}")
     if array.shape != shape[:1]:
@@ -108,6 +110,7 @@ def cross_entropy(logits: Tensor, labels: Any, reduction: str = "mean") -> Tenso
     >>> ma.ops.cross_entropy(ma.tensor([[0.0, 0.0]]), [1])
     tensor(0.6931472)
     """
+    check_tensors("cross_entropy", logits=logits)
     if logits.ndim != 2:
         raise ValueError(f"the logits must have the axes (batch, classes); their shape is {logits.shape}")
     if logits.shape[1] == 0:
@@ -140,7 +143,8 @@ def bce_with_logits(logits: Tensor, targets: Operand, reduction: str = "mean") -
     >>> ma.ops.bce_with_logits(ma.tensor([0.0]), [1.0])
     tensor(0.6931472)
     """
-    wanted = as_tensor(targets, logits).detach()
+    check_tensors("bce_with_logits", logits=logits)
+    wanted = as_tensor(targets, logits)
     if wanted.shape != logits.shape:
         raise ValueError(f"logits of shape {logits.shape} need targets of the same shape, not {wanted.shape}")
     if wanted.size and not bool(((wanted >= 0) & (wanted <= 1)).all()):

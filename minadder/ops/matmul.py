@@ -5,7 +5,7 @@ from __future__ import annotations
 from minadder import blas
 from minadder.autograd import Array, Function
 from minadder.ops.arithmetic import operands, sum_to
-from minadder.tensor import Operand, Tensor, method
+from minadder.tensor import Operand, Tensor, check_tensors, method
 
 
 class MatMul(Function):
@@ -65,6 +65,7 @@ def _matmul_from(y: Tensor, x: Operand) -> Tensor:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return x·Wᵀ + b for x (..., in), weight (out, in), bias (out,)."""
+    check_tensors("linear", x=x, weight=weight, **({} if bias is None else {"bias": bias}))
     if weight.ndim != 2:
         raise ValueError(f"the weight must have the axes (out, in); its shape is {weight.shape}")
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:

@@ -10,7 +10,7 @@ import numpy as np
 from minadder.autograd import Array, Function
 from minadder.kernels.geometry import Pair, Size, output_size, pair
 from minadder.kernels.pool import cpu as kernels
-from minadder.tensor import Tensor
+from minadder.tensor import Tensor, check_tensors
 
 
 class MaxPool2d(Function):
@@ -104,6 +104,7 @@ def max_pool2d(
     >>> ma.ops.max_pool2d(ma.tensor([[[[1.0, 3.0], [2.0, 0.0]]]]), 2)
     tensor([[[[3.]]]])
     """
+    check_tensors("max_pool2d", x=x)
     kernel, step, pad, spread = window(x, kernel_size, stride, padding, dilation)
     return MaxPool2d.apply(x, kernel_size=kernel, stride=step, padding=pad, dilation=spread)
 
@@ -133,5 +134,6 @@ def avg_pool2d(
     >>> ma.ops.avg_pool2d(ma.tensor([[[[1.0, 3.0], [2.0, 0.0]]]]), 2)
     tensor([[[[1.5]]]])
     """
+    check_tensors("avg_pool2d", x=x)
     kernel, step, pad, _ = window(x, kernel_size, stride, padding, 1)
     return AvgPool2d.apply(x, kernel_size=kernel, stride=step, padding=pad, count_include_pad=bool(count_include_pad))

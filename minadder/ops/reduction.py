@@ -8,7 +8,8 @@ import numpy as np
 
 from minadder.autograd import Array, Function
 from minadder.kernels.sums import sum_over
-from minadder.tensor import Tensor, method
+from minadder.ops.arithmetic import masked
+from minadder.tensor import Tensor, check_tensors, method
 
 Axis = int | tuple[int, ...] | None
 
@@ -68,7 +69,7 @@ class Max(Function):
         x, y = self.saved
         largest = (x == y) | np.isnan(x)
         share = largest / largest.sum(axis=self.axes, keepdims=True)
-        return grad.reshape(y.shape) * share.astype(grad.dtype)
+        return masked(grad.reshape(y.shape) * share.astype(grad.dtype), largest)
 
 
 class Var(Function):
@@ -87,9 +88,26 @@ class Var(Function):
         return grad.reshape(kept(centred.shape, self.axes)) * centred * grad.dtype.type(2 / self.divisor)
 
 
+class Deviation(Function):
+    """The square root of a variance; its slope at 0 is taken as 0."""
+
+    def forward(self, variance: Array) -> Array:
+        """Return the square root."""
+        y = np.sqrt(variance)
+        self.saved = (y,)
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        """Return G / (2y), but 0 where y is 0: all values are equal there, and the variance has no slope."""
+        (y,) = self.saved
+        constant = y == 0
+        return masked(grad / (2 * np.where(constant, 1, y)).astype(grad.dtype), ~constant)
+
+
 @method("sum")
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum over an axis, several axes, or all (None); over nothing it is 0."""
+    check_tensors("sum", x=x)
     return Sum.apply(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
@@ -102,6 +120,7 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     ValueError
         When there is nothing to take the mean of.
     """
+    check_tensors("mean", x=x)
     axes = axes_of(axis, x.ndim)
     return sum(x, axes, keepdims) / some(x, axes, "mean")
 
@@ -109,6 +128,7 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @method("max")
 def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the maximum over an axis, several axes, or all (None); ties share the gradient evenly."""
+    check_tensors("max", x=x)
     axes = axes_of(axis, x.ndim)
     some(x, axes, "max")
     return Max.apply(x, axes=axes, keepdims=keepdims)
@@ -117,6 +137,7 @@ def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @method("min")
 def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the minimum over an axis, several axes, or all (None); ties share the gradient evenly."""
+    check_tensors("min", x=x)
     return -max(-x, axis, keepdims)
 
 
@@ -131,6 +152,7 @@ def var(x: Tensor, axis: Axis = None, correction: int = 1, keepdims: bool = Fals
     ValueError
         When n does not exceed the correction.
     """
+    check_tensors("var", x=x)
     axes = axes_of(axis, x.ndim)
     if count(x.shape, axes) <= correction:
         raise ValueError(
@@ -142,8 +164,8 @@ def var(x: Tensor, axis: Axis = None, correction: int = 1, keepdims: bool = Fals
 
 @method("std")
 def std(x: Tensor, axis: Axis = None, correction: int = 1, keepdims: bool = False) -> Tensor:
-    """Return the standard deviation, the square root of `var`."""
-    return var(x, axis, correction, keepdims).sqrt()
+    """Return the standard deviation, the square root of `var`; its slope is taken as 0 where all values are equal."""
+    return Deviation.apply(var(x, axis, correction, keepdims))
 
 
 def some(x: Tensor, axes: tuple[int, ...], what: str) -> int:

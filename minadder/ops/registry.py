@@ -147,6 +147,13 @@ OPERATIONS = (
     Operation("tanh", ops.tanh, samples.unary, np.tanh, exact=False),
     Operation("sigmoid", ops.sigmoid, samples.unary, lambda x: 1 / (1 + np.exp(-x)), exact=False),
     Operation(
+        "hardtanh",
+        ops.hardtanh,
+        samples.unary,
+        lambda x: np.clip(x, -1, 1),
+        kinks=(((1.0,), (0.0,)), ((-1.0,), (0.0,))),
+    ),
+    Operation(
         "clip", ops.clip, samples.clipped, lambda x, low, high: x if low is high is None else np.clip(x, low, high)
     ),
     Operation("maximum", ops.maximum, samples.binary, np.maximum, kinks=(((1.0, 1.0), (0.5, 0.5)),)),

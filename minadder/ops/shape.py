@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from minadder.arrays import axis_of, integer, integers
 from minadder.autograd import Array, Function
 from minadder.ops.arithmetic import sum_to
-from minadder.tensor import Tensor, index_arrays, method
+from minadder.tensor import Tensor, check_tensors, index_arrays, kind, method
 
 
 class Reshape(Function):
@@ -92,13 +93,16 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
     tensor([[1., 2.],
             [3., 4.]])
     """
+    check_tensors("reshape", x=x)
     target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-    return Reshape.apply(x, shape=tuple(target))
+    return Reshape.apply(x, shape=integers(target, "a size", "reshape"))
 
 
 @method("flatten")
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Return the tensor with the axes from `start_dim` to `end_dim` merged into one; the tensor itself for one axis."""
+    check_tensors("flatten", x=x)
+    start_dim, end_dim = integer(start_dim, "start_dim", "flatten"), integer(end_dim, "end_dim", "flatten")
     if x.ndim == 0:
         return reshape(x, 1)
     for axis in (start_dim, end_dim):
@@ -116,39 +120,41 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 @method("transpose")
 def transpose(x: Tensor, *axes: int) -> Tensor:
     """Return the tensor with its axes in the given order, as in NumPy; without one, reversed."""
-    order = axes or tuple(range(x.ndim))[::-1]
-    if sorted(axis % x.ndim if x.ndim else axis for axis in order) != list(range(x.ndim)):
+    check_tensors("transpose", x=x)
+    order = integers(axes, "an axis", "transpose") or tuple(range(x.ndim))[::-1]
+    counted = [axis + x.ndim if axis < 0 else axis for axis in order]
+    if sorted(counted) != list(range(x.ndim)):
         raise ValueError(f"transpose needs each of the {x.ndim} axes of shape {x.shape} once, not {order}")
-    return Transpose.apply(x, axes=tuple(axis % x.ndim for axis in order))
+    return Transpose.apply(x, axes=tuple(counted))
 
 
 @method("squeeze")
 def squeeze(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """Return the tensor without axes of size 1: all of them (None) or the given ones."""
-    return reshape(x, np.squeeze(x.numpy(), axis).shape)
+    check_tensors("squeeze", x=x)
+    listed = axis if isinstance(axis, tuple) else () if axis is None else (axis,)
+    axes = tuple(axis_of(each, x.ndim, "an axis", "squeeze") for each in listed)
+    return reshape(x, np.squeeze(x.numpy(), None if axis is None else axes).shape)
 
 
 @method("unsqueeze")
 def unsqueeze(x: Tensor, axis: int) -> Tensor:
     """Return the tensor with a new axis of size 1 at a place."""
-    return reshape(x, np.expand_dims(x.numpy(), axis).shape)
+    check_tensors("unsqueeze", x=x)
+    return reshape(x, np.expand_dims(x.numpy(), axis_of(axis, x.ndim + 1, "axis", "unsqueeze")).shape)
 
 
 @method("broadcast_to")
 def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return the tensor repeated along new axes and along axes of size 1, up to a shape. No memory is copied."""
-    return BroadcastTo.apply(x, shape=tuple(shape))
+    check_tensors("broadcast_to", x=x)
+    return BroadcastTo.apply(x, shape=integers(shape, "the shape", "broadcast_to"))
 
 
 @method("__getitem__")
 def getitem(x: Tensor, index: Any) -> Tensor:
     """Return x[index] for any of NumPy's indices: numbers, slices, None, ..., arrays of integers or of bool."""
-    parts = index_arrays(index)
-    if isinstance(parts, tuple):  # an index array that the caller changes later must not move the gradient
-        parts = tuple(part.copy() if isinstance(part, np.ndarray) else part for part in parts)
-    elif isinstance(parts, (np.ndarray, list)):
-        parts = np.array(parts) if len(parts) else np.array(parts, dtype=int)
-    return GetItem.apply(x, index=parts)
+    return GetItem.apply(x, index=index_arrays(index))  # a copy: a list changed later must not move the gradient
 
 
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
@@ -161,9 +167,7 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     TypeError
         For mixed dtypes.
     """
-    tensors = tuple(tensors)
-    if not tensors:
-        raise ValueError("concatenate needs at least one tensor")
+    tensors, axis = sequence(tensors, "concatenate"), integer(axis, "axis", "concatenate")
     if not -tensors[0].ndim <= axis < tensors[0].ndim:
         raise ValueError(f"concatenate: axis {axis} is out of range for tensors of shape {tensors[0].shape}")
     dtypes = {str(tensor.dtype) for tensor in tensors}
@@ -174,4 +178,18 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new axis."""
-    return concatenate([unsqueeze(tensor, axis) for tensor in tensors], axis)
+    listed = sequence(tensors, "stack")
+    axis = axis_of(axis, listed[0].ndim + 1, "axis", "stack")
+    return concatenate([unsqueeze(tensor, axis) for tensor in listed], axis)
+
+
+def sequence(tensors: Any, function: str) -> tuple[Tensor, ...]:
+    """Return the tensors that are to be joined; TypeError or ValueError unless there are some and nothing else."""
+    if isinstance(tensors, Tensor) or not isinstance(tensors, Iterable):
+        raise TypeError(f"{function} needs a list of tensors, not {kind(tensors)}")
+    listed = tuple(tensors)
+    if not listed:
+        raise ValueError(f"{function} needs at least one tensor")
+    for tensor in listed:
+        check_tensors(function, **{"each part": tensor})
+    return listed

@@ -10,7 +10,7 @@ from minadder.kernels.adder import cpu as adder
 from minadder.kernels.adder.reference import RULES
 from minadder.kernels.conv import cpu as conv
 from minadder.kernels.geometry import Pair, Size, check_filters, output_size, pair
-from minadder.tensor import Tensor
+from minadder.tensor import Tensor, check_tensors
 
 
 class Adder2d(Function):
@@ -192,6 +192,7 @@ def adder2d(
     >>> ma.ops.adder2d(x, w, p=2)
     tensor([[[[ -1., -10.]]]])
     """
+    check_tensors("adder2d", x=x, w=w)
     sizes = window(x, w, stride, padding, dilation, groups)
     return Adder2d.apply(
         x,
@@ -217,6 +218,7 @@ def adder_linear(
     >>> ma.ops.adder_linear(ma.tensor([[1.0, 2.0]]), ma.tensor([[0.0, 0.0], [1.0, 1.0]]))
     tensor([[-3., -1.]])
     """
+    check_tensors("adder_linear", x=x, w=w)
     if w.ndim != 2:
         raise ValueError(f"the filters must have the axes (out, in); their shape is {w.shape}")
     if x.ndim == 0 or x.shape[-1] != w.shape[1]:
@@ -266,6 +268,7 @@ def conv2d(
     >>> ma.ops.conv2d(x, w)
     tensor([[[[3., 6.]]]])
     """
+    check_tensors("conv2d", x=x, w=w, **({} if bias is None else {"bias": bias}))
     sizes = window(x, w, stride, padding, dilation, groups)
     y = Conv2d.apply(x, w, stride=sizes[0], padding=sizes[1], dilation=sizes[2], groups=sizes[3])
     if bias is None:
