@@ -1,15 +1,12 @@
 """Files that hold networks and training states: safetensors, written whole or not at all, checked when read.
 
-Nothing is ever unpickled. A file is written beside its place, flushed to the disk and then renamed, so that a killed
-process leaves the old file or the new one.
+Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import numpy as np
 
 from minadder import random
 from minadder.autograd import Array
+from minadder.files import write_file
 from minadder.nn import Module
 from minadder.optim.optimizer import Optimizer
 
@@ -27,33 +25,6 @@ KEY = "minadder"
 LENGTH_BYTES = 8
 MOST_HEADER_BYTES = 100_000_000
 FORMAT = 1
-
-
-def write_file(path: str | Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then renamed.
-
-    Raises
-    ------
-    OSError
-        When it cannot be written; the file that was there before, if any, is untouched.
-    """
-    place = Path(path)
-    part = place.with_name(f".{place.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(place)
-        folder = os.open(place.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # so that the new name survives a power cut too
-        finally:
-            os.close(folder)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write ({error.strerror})", str(place)) from None
 
 
 def content_digest(arrays: Mapping[str, Array], state: Any) -> str:

@@ -187,7 +187,7 @@ def as_json(content: dict[str, Any]) -> str:
 def write(folder: Path, results: Results, lines: list[str]) -> None:
     """Write the tables, all numbers, and where layers were measured the figures."""
     from minadder.bench import bars, figures
-    from minadder.checkpoint import write_file
+    from minadder.files import write_file
     from minadder.plot import save_figure
 
     content = results.content()

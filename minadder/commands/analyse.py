@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import minadder as ma
-from minadder import analysis, checkpoint, data, models, plot, provenance
+from minadder import analysis, data, files, models, plot, provenance
 from minadder.autograd import Array
 from minadder.commands.analysed_nets import KINDS, QUICK_EPOCHS, QUICK_EXAMPLES, chosen_weights, epochs, fit, load
 from minadder.commands.train import positive_int, seed
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     told = options.analyse(options)
     print(*told, sep="\n")
-    checkpoint.write_file(options.out / f"{options.part}.txt", provenance.with_head(options.typed, told))
+    files.write_file(options.out / f"{options.part}.txt", provenance.with_head(options.typed, told))
     print(f"written: {options.part}.txt, {options.part}.json and its figure in {options.out}")
     return 0
 
@@ -102,7 +102,7 @@ def keep(options: argparse.Namespace, numbers: Any, figures: Iterable[tuple[str,
     """Write a part's numbers and its figures."""
     for name, figure in figures:
         plot.save_figure(figure, options.out / f"{name}.png")
-    checkpoint.write_file(options.out / f"{options.part}.json", (json.dumps(numbers, indent=1) + "\n").encode())
+    files.write_file(options.out / f"{options.part}.json", (json.dumps(numbers, indent=1) + "\n").encode())
 
 
 def variance(options: argparse.Namespace) -> list[str]:

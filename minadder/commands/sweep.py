@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from minadder import checkpoint, plot, provenance
+from minadder import files, plot, provenance
 from minadder.commands.train import DATA, INTERRUPTED, alone_in, positive_int, seed
 from minadder.experiments.jobs import Result
 from minadder.experiments.parallel import run_jobs
@@ -86,6 +86,6 @@ def sweep(options: argparse.Namespace, out: Path) -> None:
     what = f"{options.data}, {epochs} epoch{'s' if epochs > 1 else ''}, {seeds}"
     lines = as_lines(table, rows, what, table.setting == (options.data, epochs))
     print(*lines, sep="\n")
-    checkpoint.write_file(out / f"{table.name}.txt", provenance.with_head(options.typed, lines))
+    files.write_file(out / f"{table.name}.txt", provenance.with_head(options.typed, lines))
     plot.save_figure(table.draw(table, rows, what), out / f"{table.name}.png")
     print(f"\nwritten: {table.name}.txt, {table.name}.png in {out}")

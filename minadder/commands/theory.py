@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minadder import checkpoint, plot, provenance
+from minadder import files, plot, provenance
 from minadder.commands.train import seed
 from minadder.experiments import theory
 from minadder.plot import theory as figures
@@ -59,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
     content = part.measure(options.quick, options.seed)
     told = [line if len(line) <= WIDTH else textwrap.fill(line, WIDTH) for line in part.tell(content)]
     print(*told, sep="\n")
-    checkpoint.write_file(out / f"{options.part}.txt", provenance.with_head(options.typed, told))
-    checkpoint.write_file(out / f"{options.part}.json", (json.dumps(content) + "\n").encode())
+    files.write_file(out / f"{options.part}.txt", provenance.with_head(options.typed, told))
+    files.write_file(out / f"{options.part}.json", (json.dumps(content) + "\n").encode())
     plot.save_figure(part.draw(content), out / f"{options.part}.png")
     print(f"\nwritten: {options.part}.txt, {options.part}.json, {options.part}.png in {out}")
     return 0

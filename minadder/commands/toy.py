@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from minadder import checkpoint, plot, provenance
+from minadder import files, plot, provenance
 from minadder.commands.train import INTERRUPTED, positive_int
 from minadder.experiments import toy, toy_report, workers
 from minadder.nn.convert import KINDS
@@ -95,7 +95,7 @@ def train_missing(jobs: Sequence[toy.Job], folder: Path, processes: int) -> list
     with closing(workers.in_processes(toy.train_together, largest_first, processes)) as trained:
         for found in trained:
             for result in found:
-                checkpoint.write_file(place(result.job, folder), result.to_json().encode())
+                files.write_file(place(result.job, folder), result.to_json().encode())
                 results[result.job] = result
             job = found[0].job
             print(
@@ -140,8 +140,8 @@ def write(out: Path, rows: Sequence[toy_report.Row], text: bytes) -> None:
     task = toy.TASKS[job.task]
     content = {"task": job.task, "recipe": job.recipe, "iterations": job.iterations, "points": job.points}
     numbers = json.dumps({**content, "nets": [row.content() for row in rows]}, indent=1)
-    checkpoint.write_file(out / TABLE, text)
-    checkpoint.write_file(out / NUMBERS, (numbers + "\n").encode())
+    files.write_file(out / TABLE, text)
+    files.write_file(out / NUMBERS, (numbers + "\n").encode())
     panels: dict[str, list[plot.Panel]] = {}
     reach = toy.reach(task.points(job.points, 0).inputs)
     for row in rows:

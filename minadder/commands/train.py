@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import minadder as ma
-from minadder import callbacks, checkpoint, data, models, optim, plot
+from minadder import callbacks, data, files, models, optim, plot
 from minadder.models.networks import HIDDEN_UNITS, NETWORKS, check_takes
 from minadder.nn.convert import KINDS
 
@@ -257,7 +257,7 @@ def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: 
         resume=resume,
     )
     ma.save(net, options.out / "net.safetensors")
-    checkpoint.write_file(options.out / "history.json", (json.dumps(history, indent=1) + "\n").encode())
+    files.write_file(options.out / "history.json", (json.dumps(history, indent=1) + "\n").encode())
     name = f"{options.network}, {options.layer} layers, {train_data.name}"
     plot.save_figure(plot.learning_curves(history, name), options.out / "curves.png")
     first = next(parameter for parameter in net.parameters() if parameter.ndim > 1)

@@ -11,13 +11,14 @@ import hashlib
 import math
 import os
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from minadder.files import as_path, write_file
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNSIGNED_BYTE = 8
@@ -42,7 +43,7 @@ def read_idx(path: str | os.PathLike[str], *, expected_ndim: int) -> NDArray[np.
     ...     read_idx(file, expected_ndim=1)
     array([5, 0, 4], dtype=uint8)
     """
-    path = Path(path)
+    path = as_path(path)
     if not path.exists():
         raise FileNotFoundError(
             f"no IDX file at {path}: put it there, or let minadder.data.mnist() find or fetch the files of MNIST"
@@ -131,16 +132,6 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[np.uint8]) -> None:
     if array.dtype != np.uint8:
         raise TypeError(f"an IDX file here holds uint8 values, got an array of {array.dtype}")
 
-    path = Path(path)
+    path = as_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_header(array))
-            file.write(np.ascontiguousarray(array).data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    write_file(path, _header(array), np.ascontiguousarray(array).data)

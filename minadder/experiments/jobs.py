@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import minadder as ma
-from minadder import callbacks, checkpoint, data, models, nn, optim
+from minadder import callbacks, data, files, models, nn, optim
 from minadder.optim import adder_lr
 from minadder.training import Callback, Epoch, Run
 
@@ -137,7 +137,7 @@ def run_job(job: Job, folder: Path, more: Sequence[Callback] = ()) -> Result:
             raise
         diverged = str(error)
     result = {"job": job, "diverged": diverged, "history": history.epochs}
-    checkpoint.write_file(folder / RESULT, as_text(result).encode())
+    files.write_file(folder / RESULT, as_text(result).encode())
     return result
 
 
