@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import importlib
 import os
+import struct
 import sys
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -215,6 +217,51 @@ def test_an_unusable_cache_folder_is_announced_and_does_no_harm(
     serve(monkeypatch, openml_table(small))
     assert_is(data.mnist(), small)
     assert "could not be kept in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gz", [False, True])
+@pytest.mark.parametrize(("name", "ndim"), [("t10k-images-idx3-ubyte", 3), ("train-labels-idx1-ubyte", 1)])
+def test_a_file_that_unpacks_to_far_more_than_mnist_is_refused_before(
+    small: Arrays, tmp_path: Path, gz: bool, name: str, ndim: int
+) -> None:
+    put(small, tmp_path / "data")
+    (tmp_path / "data" / name).unlink()
+    size = 100 * 2**20
+    content = struct.pack(f">4B{ndim}I", 0, 0, 8, ndim, *((size // 784, 28, 28) if ndim == 3 else (size,))) + bytes(
+        size
+    )
+    (tmp_path / "data" / (name + ".gz" * gz)).write_bytes(gzip.compress(content, 1) if gz else content)
+    del content
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"{name}.* is another file than expected.*Replace it by the original"):
+            data.mnist()
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("gz", [False, True])
+def test_a_huge_file_is_refused_before_it_is_read(small: Arrays, tmp_path: Path, gz: bool) -> None:
+    put(small, tmp_path / "data", gz)
+    path = next((tmp_path / "data").glob("t10k-images*"))
+    with path.open("r+b") as file:
+        file.truncate(1 << 36)  # sparse, and behind gzip data zeros are no fault
+    with pytest.raises(ValueError, match=f"is another file than expected: it has {1 << 36} bytes"):
+        data.mnist()
+
+
+def test_pipes_and_folders_in_place_of_files_are_named(small: Arrays, tmp_path: Path) -> None:
+    put(small, tmp_path / "data")
+    path = tmp_path / "data" / "train-labels-idx1-ubyte"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="it is a pipe"):
+        data.mnist()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(IsADirectoryError, match="it is a directory, not a file"):
+        data.mnist()
 
 
 def test_the_real_mnist() -> None:

@@ -7,15 +7,23 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from minadder.files import open_file, shown
 
 from .checks import whole_number
 from .dataset import Batch
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM")
+"""Those that are decoded, whatever a file's name says: no other decoder is tried, and no other program started."""
+MOST_PIXELS = 1 << 26
+"""Of an image, before parts are taken: 8192×8192, which take 270 MB. The largest of ImageNet has 61 million."""
+MOST_BYTES = 5 * MOST_PIXELS
+"""Of a file: more than so many pixels take that are not compressed."""
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
 """Of the red, green and blue of ImageNet, on the scale 0 … 1."""
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
@@ -86,21 +94,32 @@ class ImageFolder:
         return replace(self, files=tuple(self.files[member] for member in members), labels=self.labels[members])
 
     def _read(self, path: Path, rng: np.random.Generator) -> NDArray[np.float32]:
-        from PIL import Image  # here, because it is slow to import
-
         try:
-            with Image.open(path) as file:
-                if file.mode[0] in "IF":
-                    raise ValueError(f"its mode is {file.mode}, and only images of 8 bits a channel are read")
-                image = file.convert("RGB")
+            with open_file(path) as content:
+                image = decoded(content)
         except Exception as error:  # damaged files make decoders fail in many ways
             raise ValueError(
-                f"{path} cannot be read as an image ({type(error).__name__}: {error}): put a sound copy in its place, "
-                f"after which a training goes on where it was, or remove the file and start anew"
+                f"{shown(path)} cannot be read as an image ({type(error).__name__}: {error}): put a sound copy in its "
+                f"place, after which a training goes on where it was, or remove the file and start anew"
             ) from error
         box = random_box(image.width, image.height, rng) if self.augment else centre_box(image.width, image.height)
         flip = self.augment and rng.random() < 0.5
         return pixels(image, box, self.size, flip)
+
+
+def decoded(content: BinaryIO) -> Any:
+    """The RGB image in a file; ValueError for one that would take too much memory, or that 8 bits would cut off."""
+    from PIL import Image  # here, because it is slow to import
+
+    size = os.fstat(content.fileno()).st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"it has {size} bytes, and at most {MOST_BYTES} are read")
+    with Image.open(content, formats=FORMATS) as file:
+        if file.width * file.height > MOST_PIXELS:
+            raise ValueError(f"it has {file.width}×{file.height} pixels, and at most {MOST_PIXELS} are read")
+        if file.mode[0] in "IF":
+            raise ValueError(f"its mode is {file.mode}, and only images of 8 bits a channel are read")
+        return file.convert("RGB")
 
 
 def pixels(image: Any, box: Box, size: int, flip: bool) -> NDArray[np.float32]:

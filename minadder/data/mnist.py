@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from minadder.files import shown
+
 from .checks import seed_number
 from .dataset import Dataset
 from .folders import cache_folder, data_folders
@@ -23,6 +25,8 @@ DIGESTS = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 _TRAIN_COUNT = 60_000
+_MOST_IMAGES = 60_000
+"""In one file: what claims to hold more is not unpacked."""
 
 
 def mnist() -> tuple[Dataset, Dataset]:
@@ -98,13 +102,14 @@ def find_file(name: str) -> Path | None:
 def _read_verified(path: Path, name: str) -> NDArray[np.uint8]:
     again = f"Replace it by the original {name} (plain or .gz), or move it away to have MNIST fetched from OpenML"
     try:
-        array = read_idx(path, expected_ndim=3 if "images" in name else 1)
+        ndim, most = (3, _MOST_IMAGES * 28 * 28) if "images" in name else (1, _MOST_IMAGES)
+        array = read_idx(path, expected_ndim=ndim, most=most)
     except ValueError as error:
         raise ValueError(f"{error}. {again}") from error
     found = idx_digest(array)
     if found != DIGESTS[name]:
         raise ValueError(
-            f"{path} is not the {name} of MNIST: expected SHA-256 {DIGESTS[name]} of its uncompressed content, "
+            f"{shown(path)} is not the {name} of MNIST: expected SHA-256 {DIGESTS[name]} of its uncompressed content, "
             f"found {found}. {again}"
         )
     return array
