@@ -8,6 +8,7 @@ writer that is still at work by the lock which that one holds.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import fcntl
@@ -72,6 +73,14 @@ def as_path(path: str | os.PathLike[str], name: str = "path") -> Path:
             f"{name} is {shown(text)}, but nobody knows the home folder that {shown(user)} stands for: write the path "
             f"out, or ./{shown(text)} for a file of that name"
         ) from None
+
+
+def path_argument(text: str) -> Path:
+    """Return the path in an argument of the command line, so that argparse tells what is wrong with it."""
+    try:
+        return as_path(text, "the path")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def shown(path: str | os.PathLike[str]) -> str:

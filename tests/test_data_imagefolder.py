@@ -192,6 +192,16 @@ def test_a_damaged_file_is_named_with_what_to_do(root: Path, content: bytes | st
     assert str(path) in str(caught.value)
 
 
+def test_the_home_folder_may_be_written_by_its_sign(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(root.parent))
+    assert data.imagefolder("~/pets")[0].folder == root / "train"
+    with pytest.raises(ValueError, match="nobody knows the home folder that ~nobody-of-this-name stands for"):
+        data.imagefolder("~nobody-of-this-name/pets")
+    for path, error in ((None, TypeError), (b"pets", TypeError), ("", ValueError), ("a\0b", ValueError)):
+        with pytest.raises(error, match="path must"):
+            data.imagefolder(path)  # type: ignore[arg-type]
+
+
 def test_folders_without_the_layout_are_named(root: Path, tmp_path: Path) -> None:
     layout = "expected at train/<class>/<name>.jpg"
     with pytest.raises(FileNotFoundError, match=f"{tmp_path / 'absent'} has no folder 'train'.*{layout}"):

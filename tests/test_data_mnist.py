@@ -114,6 +114,69 @@ def test_the_cache_is_in_the_home_folder_by_default(monkeypatch: pytest.MonkeyPa
     assert module.cache_folder() == tmp_path / ".cache" / "minadder"
 
 
+@pytest.mark.parametrize("folder", ["data", "cache/minadder"])
+def test_the_home_folder_may_be_written_by_its_sign(
+    small: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MINADDER_DATA", "~/data")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")
+    put(small, tmp_path / folder)
+    assert_is(data.mnist(), small)
+
+
+@pytest.mark.parametrize("variable", ["MINADDER_DATA", "XDG_CACHE_HOME"])
+def test_a_user_whom_nobody_knows_is_named_with_the_variable(
+    small: Arrays, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "~nobody-of-this-name/data")
+    with pytest.raises(ValueError, match=f"{variable} is ~nobody-of-this-name/data, but nobody knows"):
+        data.mnist()
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder, as a container's may be that has another number than the image knows."""
+    for variable in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    with pytest.raises(RuntimeError):
+        Path.home()
+
+
+def test_without_a_home_folder_the_files_are_found(small: Arrays, tmp_path: Path, homeless: None) -> None:
+    put(small, tmp_path / "data")
+    assert_is(data.mnist(), small)
+
+
+def test_without_a_home_folder_what_is_fetched_is_not_kept_and_that_is_said(
+    small: Arrays, tmp_path: Path, homeless: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MINADDER_DATA")
+    serve(monkeypatch, openml_table(small))
+    assert_is(data.mnist(), small)
+    assert "not kept, as you have no home folder: set XDG_CACHE_HOME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100"])
+def test_without_a_home_folder_and_network_the_error_names_the_variable(
+    small: Arrays, homeless: None, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv("MINADDER_DATA")
+    with pytest.raises(FileNotFoundError, match="a folder that MINADDER_DATA names"):
+        data.load(name)
+
+
+@pytest.mark.parametrize("home", ["", "relative"])
+def test_a_home_folder_that_is_none_is_not_made(
+    small: Arrays, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", home)
+    folder = module.cache_folder()
+    assert folder is None or folder.is_absolute()
+
+
 @pytest.mark.parametrize("victim", range(4))
 def test_an_altered_file_is_named_with_both_digests(small: Arrays, tmp_path: Path, victim: int) -> None:
     put(small, tmp_path / "data")

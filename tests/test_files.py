@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minadder import checkpoint, files, plot
+from minadder import checkpoint, cli, files, plot
 from minadder.data.idx import write_idx
 from minadder.files import as_path, open_file, read_file, shown, write_file
 
@@ -328,6 +328,29 @@ def test_without_a_home_folder_its_sign_is_an_error(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ValueError, match="nobody knows the home folder that ~ stands for"):
         as_path("~/file")
     assert as_path("file") == Path("file")
+
+
+COMMANDS = {
+    "train": ["mlp"],
+    "toy": ["ball"],
+    "analyse": ["variance"],
+    "theory": ["propositions"],
+    "sweep": ["eta"],
+    "bench": [],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_folders_of_commands_are_paths_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = [command, *COMMANDS[command]]
+    assert cli.parser().parse_args([*words, "--out=~/run"]).out == tmp_path / "run"
+    for path in ("", "~nobody-of-this-name/run"):
+        with pytest.raises(SystemExit):
+            cli.parser().parse_args([*words, f"--out={path}"])
+        assert "argument --out: the path " in capsys.readouterr().err
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0~"), min_size=1))

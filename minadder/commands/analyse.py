@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument(
             "files",
             nargs="*",
-            type=Path,
+            type=files.path_argument,
             metavar="FILE",
             help="nets of `minadder train`; without any, LeNet-5-BN is trained as both",
         )
@@ -69,7 +69,9 @@ def add_part(
     """Return the parser of a part, with the arguments that all have."""
     part: argparse.ArgumentParser = parts.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
     part.add_argument(
-        "--out", type=Path, help=f"the folder for the figure and the numbers (default: runs/analyse-{name})"
+        "--out",
+        type=files.path_argument,
+        help=f"the folder for the figure and the numbers (default: runs/analyse-{name})",
     )
     part.add_argument("--seed", type=seed, default=0, help="of all that is drawn (default: %(default)s)")
     part.add_argument(

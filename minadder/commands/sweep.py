@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help="trainings at the same time, each with one thread; 1: one by one, on all threads (%(default)s)",
     )
-    parser.add_argument("--out", type=Path, help="the folder for what comes of it (runs/sweep-TABLE-DATA)")
+    parser.add_argument(
+        "--out",
+        type=files.path_argument,
+        help="the folder for what comes of it (runs/sweep-TABLE-DATA)",
+    )
     parser.add_argument("--quick", action="store_true", help="few epochs, to see that it works")
 
 

@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "2105.14202; in the journal Lemma 5 is Lemma 4, Theorem 6 is 5, and Theorem 4 is 6."
     )
     parser.add_argument("part", choices=tuple(PARTS), help="what to build")
-    parser.add_argument("--out", type=Path, help="the folder for what comes of it (default: runs/theory-PART)")
+    parser.add_argument(
+        "--out",
+        type=files.path_argument,
+        help="the folder for what comes of it (default: runs/theory-PART)",
+    )
     parser.add_argument("--seed", type=seed, default=0, help="of all numbers that are drawn (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="smaller nets, in a few seconds")
 

@@ -34,7 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="how many times to train each net; ten times take some 20 seconds on two cores (default: %(default)s)",
     )
-    parser.add_argument("--out", type=Path, help="the folder for what comes of it (default: runs/toy-TASK)")
+    parser.add_argument(
+        "--out",
+        type=files.path_argument,
+        help="the folder for what comes of it (default: runs/toy-TASK)",
+    )
     parser.add_argument(
         "--recipe",
         choices=tuple(toy.RECIPES),

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epochs", type=positive_int, help=f"how often to go through the data ({EPOCHS}, or {QUICK_EPOCHS} if --quick)"
     )
-    parser.add_argument("--out", type=Path, required=True, help="the folder for what comes of it")
+    parser.add_argument("--out", type=files.path_argument, required=True, help="the folder for what comes of it")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, if there is one")
     parser.add_argument("--seed", type=seed, default=0, help="of weights and order of the data (%(default)s)")
     parser.add_argument(

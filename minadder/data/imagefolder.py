@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from minadder.files import open_file, shown
+from minadder.files import as_path, open_file, shown
 
 from .checks import whole_number
 from .dataset import Batch
@@ -194,7 +194,7 @@ def imagefolder(path: str | os.PathLike[str], size: int = 224) -> tuple[ImageFol
     >>> train.classes, inputs.shape, labels
     (('cat', 'dog'), (2, 3, 32, 32), array([0, 1]))
     """
-    root = Path(path)
+    root = as_path(path)
     size = whole_number("size", size, minimum=1)
     for part in ("train", "val"):
         if not (root / part).is_dir():

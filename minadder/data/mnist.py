@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from minadder.files import shown
 
 from .checks import seed_number
 from .dataset import Dataset
-from .folders import cache_folder, data_folders
+from .folders import cache_folder, data_folders, where_to_put
 from .idx import idx_digest, read_idx, write_idx
 from .images import pad_to_side, split_and_standardise, standardise
 
@@ -38,7 +37,8 @@ def mnist() -> tuple[Dataset, Dataset]:
 
     The four IDX files, plain or ``.gz``, are looked for in ``$MINADDER_DATA``, ``$MINADDER_DATA/mnist``, and the
     same in the cache folder (``$XDG_CACHE_HOME/minadder``, by default ``~/.cache/minadder``). If one is in none of
-    them, MNIST is fetched from OpenML into the cache folder. Every file is verified by SHA-256.
+    them, MNIST is fetched from OpenML into the cache folder, or not kept where you have none. Every file is verified by
+    SHA-256.
 
     Raises ValueError, naming the file, for one that is damaged or altered, and FileNotFoundError, saying where
     to put the files, if they are absent and cannot be fetched.
@@ -119,9 +119,9 @@ def _fetch(missing: list[str]) -> dict[str, NDArray[np.uint8]]:
     """All of MNIST from OpenML, as the verified content of the four files."""
     from sklearn.datasets import fetch_openml  # here, because it is slow to import
 
-    where = ", ".join(str(folder) for folder in data_folders("mnist"))
+    searched = ", ".join(shown(folder) for folder in data_folders("mnist")) or "any folder, as none is known"
     print(
-        f"MNIST: {', '.join(missing)} not found in {where}; fetching from OpenML (about 15 MB, may take minutes) …",
+        f"MNIST: {', '.join(missing)} not found in {searched}; fetching from OpenML (about 15 MB, may take minutes) …",
         file=sys.stderr,
         flush=True,
     )
@@ -132,8 +132,7 @@ def _fetch(missing: list[str]) -> dict[str, NDArray[np.uint8]]:
     except Exception as error:
         raise FileNotFoundError(
             f"MNIST is absent and could not be fetched from OpenML ({type(error).__name__}: {error}). Put the four "
-            f"files {', '.join(DIGESTS)}, plain or with .gz, into one of these folders: {where}"
-            f"{'' if os.environ.get('MINADDER_DATA') else ', or into a folder that MINADDER_DATA names'}; "
+            f"files {', '.join(DIGESTS)}, plain or with .gz, into one of these folders: {where_to_put('mnist')}; "
             f"or try again when the network is there. Missing now: {', '.join(missing)}."
         ) from error
     return arrays
@@ -153,12 +152,20 @@ def _rebuild(pixels: NDArray[np.generic], labels: NDArray[np.generic]) -> dict[s
 
 
 def _keep(arrays: dict[str, NDArray[np.uint8]]) -> None:
-    folder = cache_folder() / "mnist"
+    cache = cache_folder()
+    if cache is None:
+        print(
+            "MNIST: fetched and verified, but not kept, as you have no home folder: set XDG_CACHE_HOME to have it kept",
+            file=sys.stderr,
+            flush=True,
+        )
+        return
+    folder = cache / "mnist"
     try:
         for name, array in arrays.items():
             write_idx(folder / name, array)
     except OSError as error:
         # The data in memory is whole and verified: work goes on, only the next call must fetch again.
-        print(f"MNIST: fetched, but could not be kept in {folder}: {error}", file=sys.stderr, flush=True)
+        print(f"MNIST: fetched, but could not be kept in {shown(folder)}: {error}", file=sys.stderr, flush=True)
     else:
-        print(f"MNIST: fetched, verified and kept in {folder}", file=sys.stderr, flush=True)
+        print(f"MNIST: fetched, verified and kept in {shown(folder)}", file=sys.stderr, flush=True)
