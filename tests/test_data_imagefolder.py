@@ -320,7 +320,7 @@ def test_no_other_program_is_started_for_what_lies_in_a_file(
 def test_formats_that_are_not_meant_are_not_decoded(root: Path, kind: str) -> None:
     content = io.BytesIO()
     Image.new("RGB", (16, 16), (1, 2, 3)).save(content, kind)
-    with pytest.raises(ValueError, match="UnidentifiedImageError"):
+    with pytest.raises(ValueError, match="it is damaged at its beginning, or none of JPEG, PNG, BMP, WEBP, PPM"):
         load_with(root, "0.png", content.getvalue())
 
 
@@ -353,3 +353,76 @@ def test_changed_bytes_give_an_image_or_a_named_error(tmp_path: Path, drawn: st.
         assert str(path) in message
     else:
         assert np.isfinite(inputs).all()
+
+
+STRANGE = ["a\nb", "red \x1b[31m", "50 % {0} {x}", "$x_1$", "\udcff\udcfe", "猫", "-rf *", "A", "a", "'", "x" * 200]
+
+
+def test_names_of_any_kind_are_classes_and_files(tmp_path: Path) -> None:
+    root = tmp_path / "pets \udcff\n"
+    for name in STRANGE:
+        for part in ("train", "val"):
+            save(root / part / name / f"{name}.png", (9, 99, 199))
+    train, test = data.imagefolder(root, size=8)
+    assert train.classes == tuple(sorted(STRANGE))
+    assert test.classes == train.classes
+    assert len(next(iter(data.Loader(train)))[1]) == len(STRANGE)
+    for text in (train.name, repr(train), repr(data.Loader(train))):
+        assert text.isprintable()
+        text.encode()
+    assert "pets \\udcff\\n" in train.name
+
+
+@pytest.mark.parametrize("name", STRANGE[:5])
+def test_messages_show_names_that_a_terminal_cannot_obey(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name
+    save(root / "train" / "a" / "1.png", (9, 9, 9))
+    save(root / "val" / "a" / "1.png", (9, 9, 9))
+    messages = []
+    (root / "train" / "a" / f"{name}.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="cannot be read as an image") as caught:
+        list(data.Loader(data.imagefolder(root, size=8)[0]))
+    messages.append(str(caught.value))
+    (root / "val" / name).mkdir()
+    with pytest.raises(ValueError, match="holds classes that") as caught:
+        data.imagefolder(root, size=8)
+    messages.append(str(caught.value))
+    (root / "train" / name).mkdir()
+    with pytest.raises(ValueError, match="holds no images") as caught:
+        data.imagefolder(root, size=8)
+    messages.append(str(caught.value))
+    with pytest.raises(FileNotFoundError, match="has no folder 'train'") as missing:
+        data.imagefolder(root / "val")
+    for message in (*messages, str(missing.value)):
+        assert message.isprintable()
+
+
+@pytest.mark.parametrize("target", ["nowhere", "round.png", "/nowhere/at/all"])
+@pytest.mark.parametrize("place", ["train/cat/round.png", "val/eel/round.png", "train/fox", "val/fox"])
+def test_links_that_lead_to_nothing_are_named(root: Path, place: str, target: str) -> None:
+    (root / place).symlink_to(root / place if target == "round.png" else target)
+    with pytest.raises(ValueError, match=f"{place} is a link that leads to nothing"):
+        data.imagefolder(root)
+
+
+def test_links_are_followed_and_pipes_passed_over(root: Path) -> None:
+    before = len(data.imagefolder(root)[0])
+    (root / "train" / "cat" / "notes").symlink_to("nowhere")
+    (root / "train" / "cat" / "again.png").symlink_to("0.png")
+    (root / "train" / "cat" / "round").symlink_to(root / "train")
+    os.mkfifo(root / "train" / "cat" / "pipe.png")
+    (root / "train" / "fox").symlink_to("dog")
+    (root / "val" / "fox").symlink_to("dog")
+    assert len(data.imagefolder(root)[0]) == before + 1 + 4
+
+
+@pytest.mark.parametrize("change", ["gone", "pipe", "folder", "empty"])
+def test_a_folder_that_changes_after_it_was_listed_is_named(root: Path, change: str) -> None:
+    loader = data.Loader(data.imagefolder(root, size=8)[0])
+    path = root / "train" / "cat" / "0.png"
+    path.unlink()
+    if change != "gone":
+        {"pipe": os.mkfifo, "folder": os.mkdir, "empty": Path.touch}[change](path)
+    with pytest.raises(ValueError, match=r"0\.png cannot be read as an image") as caught:
+        list(loader)
+    assert str(path) in str(caught.value)

@@ -109,12 +109,16 @@ class ImageFolder:
 
 def decoded(content: BinaryIO) -> Any:
     """The RGB image in a file; ValueError for one that would take too much memory, or that 8 bits would cut off."""
-    from PIL import Image  # here, because it is slow to import
+    from PIL import Image, UnidentifiedImageError  # here, because it is slow to import
 
     size = os.fstat(content.fileno()).st_size
     if size > MOST_BYTES:
         raise ValueError(f"it has {size} bytes, and at most {MOST_BYTES} are read")
-    with Image.open(content, formats=FORMATS) as file:
+    try:
+        opened = Image.open(content, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError(f"it is damaged at its beginning, or none of {', '.join(FORMATS)}") from None
+    with opened as file:
         if file.width * file.height > MOST_PIXELS:
             raise ValueError(f"it has {file.width}×{file.height} pixels, and at most {MOST_PIXELS} are read")
         if file.mode[0] in "IF":
@@ -177,10 +181,11 @@ def imagefolder(path: str | os.PathLike[str], size: int = 224) -> tuple[ImageFol
     Classes are numbered by their folders' names in alphabetical order. Inputs are float32 ``(N, 3, size, size)``,
     standardised by ImageNet's mean and deviation of each channel: for training a random part of each image, resized and
     mirrored at random; for testing the centre (7/8 of the short side). Images are read when a batch needs them. Files
-    with other endings than those of images, and files and folders whose name begins with a dot, are passed over.
+    with other endings than those of images, and files and folders whose name begins with a dot, are passed over. ``~``
+    at the beginning of the path is the home folder.
 
     Raises FileNotFoundError for a folder without that layout, and ValueError for a class without images or one that
-    only ``val`` has; a file that is no image is found when it is read.
+    only ``val`` has, and for a link that leads to nothing; a file that is no image is found when it is read.
 
     >>> import pathlib, tempfile
     >>> from PIL import Image
@@ -198,14 +203,17 @@ def imagefolder(path: str | os.PathLike[str], size: int = 224) -> tuple[ImageFol
     size = whole_number("size", size, minimum=1)
     for part in ("train", "val"):
         if not (root / part).is_dir():
-            raise FileNotFoundError(f"{root} has no folder {part!r}: {LAYOUT}")
+            raise FileNotFoundError(f"{shown(root)} has no folder {part!r}: {LAYOUT}")
     classes = tuple(_folders(root / "train"))
     if not classes:
-        raise FileNotFoundError(f"{root / 'train'} holds no folders: {LAYOUT}")
-    unknown = [name for name in _folders(root / "val") if name not in classes]
+        raise FileNotFoundError(f"{shown(root / 'train')} holds no folders: {LAYOUT}")
+    known = set(classes)
+    unknown = [shown(name) for name in _folders(root / "val") if name not in known]
     if unknown:
-        raise ValueError(f"{root / 'val'} holds classes that {root / 'train'} does not: {', '.join(unknown)}")
-    name = f"imagefolder {root.resolve().name} at {size}×{size}"
+        raise ValueError(
+            f"{shown(root / 'val')} holds classes that {shown(root / 'train')} does not: {', '.join(unknown)}"
+        )
+    name = f"imagefolder {shown(root.resolve().name)} at {size}×{size}"
     return (
         _images(root / "train", classes, size, True, name),
         _images(root / "val", classes, size, False, name),
@@ -214,25 +222,33 @@ def imagefolder(path: str | os.PathLike[str], size: int = 224) -> tuple[ImageFol
 
 def _folders(folder: Path) -> Iterator[str]:
     """The names of the folders in a folder, in alphabetical order."""
-    with os.scandir(folder) as entries:
-        return iter(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
+    return (entry.name for entry in _entries(folder) if entry.is_dir())
 
 
 def _images(folder: Path, classes: tuple[str, ...], size: int, augment: bool, name: str) -> ImageFolder:
     files: list[str] = []
     labels: list[int] = []
     for label, one in enumerate(classes):
-        found = sorted(file for file in _files(folder / one) if file.lower().endswith(SUFFIXES))
+        found = _files(folder / one)
         if not found:
-            raise ValueError(f"{folder / one} holds no images ({', '.join(SUFFIXES)}): {LAYOUT}")
+            raise ValueError(f"{shown(folder / one)} holds no images ({', '.join(SUFFIXES)}): {LAYOUT}")
         files += [f"{one}/{file}" for file in found]
         labels += [label] * len(found)
     return ImageFolder(folder, tuple(files), np.array(labels, np.int64), classes, size, augment, name)
 
 
 def _files(folder: Path) -> list[str]:
-    """The names of the files in a folder; none where there is no such folder."""
+    """The names of the image files in a folder, in alphabetical order; none where there is no such folder."""
     if not folder.is_dir():
         return []
+    return [entry.name for entry in _entries(folder, SUFFIXES) if entry.is_file()]
+
+
+def _entries(folder: Path, suffixes: tuple[str, ...] = ("",)) -> list[os.DirEntry[str]]:
+    """What is in a folder under names with such endings, in alphabetical order, without what is hidden."""
     with os.scandir(folder) as entries:
-        return [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
+        found = [one for one in entries if one.name.lower().endswith(suffixes) and not one.name.startswith(".")]
+    for entry in found:
+        if entry.is_symlink() and not Path(entry.path).exists():
+            raise ValueError(f"{shown(entry.path)} is a link that leads to nothing: mend it, or remove it")
+    return sorted(found, key=lambda entry: entry.name)
