@@ -45,11 +45,28 @@ def content_digest(arrays: Mapping[str, Array], state: Any) -> str:
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Array], state: Any = None) -> None:
-    """Write arrays, and a state that JSON can hold, to a safetensors file with a digest over both."""
+    """Write arrays, and a state that JSON can hold, to a safetensors file with a digest over both.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be written.
+    TypeError, ValueError
+        For an array of a dtype, or with a name, that safetensors cannot hold, and a state that JSON cannot.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save
 
-    metadata = {KEY: json.dumps({"sha256": content_digest(arrays, state), "state": state})}
-    write_file(path, save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata))
+    if "__metadata__" in arrays:
+        raise ValueError("no array in a safetensors file can have the name '__metadata__'")
+    kept = {name: np.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
+    metadata = {KEY: json.dumps({"sha256": content_digest(kept, state), "state": state})}
+    try:
+        content = save(kept, metadata)
+    except SafetensorError as error:
+        dtypes = {name: str(array.dtype) for name, array in kept.items()}
+        raise TypeError(f"safetensors cannot hold arrays of these dtypes, {dtypes}: {error}") from None
+    write_file(path, content)
 
 
 def read_arrays(path: str | Path, most: int = MOST_BYTES) -> tuple[dict[str, Array], Any]:

@@ -87,6 +87,23 @@ def test_an_oversized_header_is_refused_before_it_is_believed(tmp_path, content,
         read(tmp_path, length.to_bytes(8, "little") + content[8:])
 
 
+@pytest.mark.parametrize(
+    "array", [np.ones(3, ">f4"), np.asfortranarray(np.eye(2, 3)), np.arange(4)[::-1], np.zeros((0, 3))]
+)
+def test_arrays_that_lie_otherwise_in_memory_come_back(tmp_path, array):
+    checkpoint.write_arrays(tmp_path / "file", {"a": array})
+    np.testing.assert_array_equal(checkpoint.read_arrays(tmp_path / "file")[0]["a"], array)
+
+
+def test_what_safetensors_cannot_hold_is_refused_and_not_written(tmp_path):
+    for array in (np.ones(2, complex), np.array([None]), np.array(["text"]), np.ones(2, np.longdouble)):
+        with pytest.raises(TypeError, match=f"cannot hold arrays of these dtypes, .*{array.dtype}"):
+            checkpoint.write_arrays(tmp_path / "file", {"a": array})
+    with pytest.raises(ValueError, match="can have the name '__metadata__'"):
+        checkpoint.write_arrays(tmp_path / "file", {"__metadata__": np.ones(1)})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_file_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.safetensors"):
         checkpoint.read_arrays(tmp_path / "nothing.safetensors")

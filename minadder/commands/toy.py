@@ -17,6 +17,8 @@ from minadder.experiments import toy, toy_report, workers
 from minadder.nn.convert import KINDS
 
 QUICK_ITERATIONS, QUICK_POINTS = 300, 300
+MOST_BYTES = 1 << 24
+"""Of a net's file, far more than one of a few hidden units has."""
 FIGURE, STRIPS, TABLE, NUMBERS, NETS = "decision.png", "accuracies.png", "toy.txt", "toy.json", "nets"
 
 
@@ -129,9 +131,9 @@ def kept_result(job: toy.Job, folder: Path) -> toy.Result | None:
     if not file.exists():
         return None
     try:
-        result = toy.Result.from_json(file.read_text(encoding="utf-8"))
+        result = toy.Result.from_json(files.read_file(file, MOST_BYTES).decode())
     except ValueError as error:
-        print(f"{file}: {error}; training that net again", file=sys.stderr)
+        print(f"{files.shown(file)}: {error}; training that net again", file=sys.stderr)
         return None
     if result.job != job:
         raise ValueError(f"{file} is of other settings: {result.job}, now it is {job}. Choose another --out")
