@@ -189,7 +189,17 @@ def where_to_write(place: Path) -> tuple[Path, int | None]:
     except FileNotFoundError:
         return target, None
     check_ordinary(status, place)
+    if any(is_open_as(descriptor, status) for descriptor in (1, 2)):  # as /dev/stdout: what is printed would be lost
+        raise OSError(errno.EINVAL, "what the program prints goes there", str(place))
     return target, status.st_mode & 0o777
+
+
+def is_open_as(descriptor: int, status: os.stat_result) -> bool:
+    """Return whether a descriptor is open and belongs to a file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), status)
+    except OSError:
+        return False
 
 
 def replace(target: Path, pieces: Sequence[Content], mode: int | None) -> None:

@@ -189,6 +189,24 @@ def test_what_cannot_be_replaced_is_left_alone(tmp_path: Path, write: Any) -> No
     assert Path("/dev/null").is_char_device()
 
 
+def test_the_file_in_which_the_output_lies_is_not_replaced(tmp_path: Path) -> None:
+    code = """
+import sys
+from minadder.files import write_file
+print("before", flush=True)
+for path in ("/dev/stdout", sys.argv[1]):
+    try:
+        write_file(path, b"new")
+    except OSError as error:
+        print(error.strerror)
+"""
+    with (tmp_path / "log").open("wb") as log:
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / "log")], stdout=log, check=True)
+    refusal = "cannot write (what the program prints goes there)"
+    assert (tmp_path / "log").read_text().splitlines() == ["before", refusal, refusal]
+    assert names(tmp_path) == ["log"]
+
+
 def test_a_missing_folder_and_a_file_in_its_place_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="cannot write") as caught:
         write_file(tmp_path / "absent" / "file", b"new")
