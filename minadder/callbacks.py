@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from minadder import checkpoint
+from minadder.files import as_path
 from minadder.training import Callback, Epoch, Run
 
 __all__ = ["Callback", "Checkpoint", "Progress"]
@@ -84,7 +85,7 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
 
     def on_epoch_end(self, run: Run) -> None:
         """Write the file."""

@@ -25,6 +25,7 @@ import minadder
 from minadder import kernel_cache, machine
 from minadder.data.cifar import CIFAR10, CIFAR100, find_archive
 from minadder.data.mnist import DIGESTS, find_file
+from minadder.files import as_path
 from minadder.kernels import simd
 
 REQUIRED = {
@@ -276,11 +277,15 @@ def cuda() -> Finding:
 def data_folder() -> Finding:
     """Look for the data sets that are files."""
     chosen = os.environ.get("MINADDER_DATA")
+    try:
+        there = not chosen or as_path(chosen, "MINADDER_DATA").is_dir()
+    except ValueError as error:
+        return Finding("data", environment("MINADDER_DATA"), broken=[str(error)])
     files = [name for name in DIGESTS if find_file(name) is not None]
     archives = [f"{archive.name}: {'there' if find_archive(archive) else 'absent'}" for archive in (CIFAR10, CIFAR100)]
     found = "; ".join([f"mnist: {len(files)} of {len(DIGESTS)} files", *archives])
     finding = Finding("data", f"{environment('MINADDER_DATA')}; {found}")
-    if chosen and not Path(chosen).is_dir():
+    if not there:
         finding.broken.append(f"MINADDER_DATA={chosen} is no folder: make it, or unset the variable")
     return finding
 

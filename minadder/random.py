@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from typing import Any
 
@@ -50,5 +51,24 @@ def generator_state() -> dict[str, Any]:
 
 
 def set_generator_state(state: dict[str, Any]) -> None:
-    """Put the generator back into a state that `generator_state` returned."""
+    """Put the generator back into a state that `generator_state` returned.
+
+    Raises
+    ------
+    ValueError
+        For anything else; the generator stays as it is.
+    """
+    check_generator_state(state)
     _generator.bit_generator.state = state
+
+
+def check_generator_state(state: Any) -> None:
+    """Raise ValueError for all but what `generator_state` returns."""
+    spare = np.random.PCG64()
+    try:
+        spare.state = state
+        same = json.dumps(state, sort_keys=True) == json.dumps(dict(spare.state), sort_keys=True)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise ValueError(f"not the state of a random generator of NumPy's PCG64 ({error!r})") from None
+    if not same:  # NumPy takes numbers of other types and sizes, and makes something of them
+        raise ValueError(f"not the state of a random generator of NumPy's PCG64: {state!r:.200}")

@@ -48,7 +48,9 @@ def test_a_result_comes_back_from_json_with_all_digits(small):
 
 def test_what_is_no_result_is_refused(small):
     content = json.loads(small.to_json())
-    for text in ("", "[]", "{}", small.to_json()[:-40], json.dumps({**content, "state": {}})):
+    changes = ({"state": {}}, {"state": {"0.weight": 10**400}}, {"accuracy": "0.5"}, {"fresh_accuracy": 2}, {"job": []})
+    texts = ("", "[]", "{}", "[" * 100_000, '{"job": ' + "9" * 5000 + "}", small.to_json()[:-40])
+    for text in (*texts, *(json.dumps({**content, **change}) for change in changes)):
         with pytest.raises(ValueError, match="no result of a toy experiment"):
             toy.Result.from_json(text)
 

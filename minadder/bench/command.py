@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minadder.files import path_argument
+
 if TYPE_CHECKING:
     from minadder.bench.results import Results
 
@@ -26,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "part", nargs="?", choices=(*PARTS, "all"), default="all", help="what to measure (default: %(default)s)"
     )
     parser.add_argument("--quick", action="store_true", help="a few small cases in half a minute, to see that it works")
-    parser.add_argument("--out", type=Path, help="a folder for the tables, all numbers as JSON, and the figures")
+    parser.add_argument(
+        "--out",
+        type=path_argument,
+        help="a folder for the tables, all numbers as JSON, and the figures",
+    )
     parser.add_argument("--threads", type=int, help="threads of everything measured (default: all)")
     parser.add_argument("--layers", default="", metavar="TEXT", help='only layers with this in the name: "ResNet-20"')
     parser.add_argument(
@@ -187,7 +193,7 @@ def as_json(content: dict[str, Any]) -> str:
 def write(folder: Path, results: Results, lines: list[str]) -> None:
     """Write the tables, all numbers, and where layers were measured the figures."""
     from minadder.bench import bars, figures
-    from minadder.checkpoint import write_file
+    from minadder.files import write_file
     from minadder.plot import save_figure
 
     content = results.content()

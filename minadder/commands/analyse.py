@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import minadder as ma
-from minadder import analysis, checkpoint, data, models, plot, provenance
+from minadder import analysis, data, files, models, plot, provenance
 from minadder.autograd import Array
 from minadder.commands.analysed_nets import KINDS, QUICK_EPOCHS, QUICK_EXAMPLES, chosen_weights, epochs, fit, load
 from minadder.commands.train import positive_int, seed
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument(
             "files",
             nargs="*",
-            type=Path,
+            type=files.path_argument,
             metavar="FILE",
             help="nets of `minadder train`; without any, LeNet-5-BN is trained as both",
         )
@@ -69,7 +69,9 @@ def add_part(
     """Return the parser of a part, with the arguments that all have."""
     part: argparse.ArgumentParser = parts.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
     part.add_argument(
-        "--out", type=Path, help=f"the folder for the figure and the numbers (default: runs/analyse-{name})"
+        "--out",
+        type=files.path_argument,
+        help=f"the folder for the figure and the numbers (default: runs/analyse-{name})",
     )
     part.add_argument("--seed", type=seed, default=0, help="of all that is drawn (default: %(default)s)")
     part.add_argument(
@@ -93,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     told = options.analyse(options)
     print(*told, sep="\n")
-    checkpoint.write_file(options.out / f"{options.part}.txt", provenance.with_head(options.typed, told))
+    files.write_file(options.out / f"{options.part}.txt", provenance.with_head(options.typed, told))
     print(f"written: {options.part}.txt, {options.part}.json and its figure in {options.out}")
     return 0
 
@@ -102,7 +104,7 @@ def keep(options: argparse.Namespace, numbers: Any, figures: Iterable[tuple[str,
     """Write a part's numbers and its figures."""
     for name, figure in figures:
         plot.save_figure(figure, options.out / f"{name}.png")
-    checkpoint.write_file(options.out / f"{options.part}.json", (json.dumps(numbers, indent=1) + "\n").encode())
+    files.write_file(options.out / f"{options.part}.json", (json.dumps(numbers, indent=1) + "\n").encode())
 
 
 def variance(options: argparse.Namespace) -> list[str]:

@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from minadder import checkpoint, plot, provenance
+from minadder import files, plot, provenance
 from minadder.commands.train import DATA, INTERRUPTED, alone_in, positive_int, seed
 from minadder.experiments.jobs import Result
 from minadder.experiments.parallel import run_jobs
@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help="trainings at the same time, each with one thread; 1: one by one, on all threads (%(default)s)",
     )
-    parser.add_argument("--out", type=Path, help="the folder for what comes of it (runs/sweep-TABLE-DATA)")
+    parser.add_argument(
+        "--out",
+        type=files.path_argument,
+        help="the folder for what comes of it (runs/sweep-TABLE-DATA)",
+    )
     parser.add_argument("--quick", action="store_true", help="few epochs, to see that it works")
 
 
@@ -86,6 +90,6 @@ def sweep(options: argparse.Namespace, out: Path) -> None:
     what = f"{options.data}, {epochs} epoch{'s' if epochs > 1 else ''}, {seeds}"
     lines = as_lines(table, rows, what, table.setting == (options.data, epochs))
     print(*lines, sep="\n")
-    checkpoint.write_file(out / f"{table.name}.txt", provenance.with_head(options.typed, lines))
+    files.write_file(out / f"{table.name}.txt", provenance.with_head(options.typed, lines))
     plot.save_figure(table.draw(table, rows, what), out / f"{table.name}.png")
     print(f"\nwritten: {table.name}.txt, {table.name}.png in {out}")

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minadder import checkpoint, plot, provenance
+from minadder import files, plot, provenance
 from minadder.commands.train import seed
 from minadder.experiments import theory
 from minadder.plot import theory as figures
@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "2105.14202; in the journal Lemma 5 is Lemma 4, Theorem 6 is 5, and Theorem 4 is 6."
     )
     parser.add_argument("part", choices=tuple(PARTS), help="what to build")
-    parser.add_argument("--out", type=Path, help="the folder for what comes of it (default: runs/theory-PART)")
+    parser.add_argument(
+        "--out",
+        type=files.path_argument,
+        help="the folder for what comes of it (default: runs/theory-PART)",
+    )
     parser.add_argument("--seed", type=seed, default=0, help="of all numbers that are drawn (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="smaller nets, in a few seconds")
 
@@ -59,8 +63,8 @@ def run(options: argparse.Namespace) -> int:
     content = part.measure(options.quick, options.seed)
     told = [line if len(line) <= WIDTH else textwrap.fill(line, WIDTH) for line in part.tell(content)]
     print(*told, sep="\n")
-    checkpoint.write_file(out / f"{options.part}.txt", provenance.with_head(options.typed, told))
-    checkpoint.write_file(out / f"{options.part}.json", (json.dumps(content) + "\n").encode())
+    files.write_file(out / f"{options.part}.txt", provenance.with_head(options.typed, told))
+    files.write_file(out / f"{options.part}.json", (json.dumps(content) + "\n").encode())
     plot.save_figure(part.draw(content), out / f"{options.part}.png")
     print(f"\nwritten: {options.part}.txt, {options.part}.json, {options.part}.png in {out}")
     return 0

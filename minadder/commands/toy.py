@@ -11,12 +11,14 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from minadder import checkpoint, plot, provenance
+from minadder import files, plot, provenance
 from minadder.commands.train import INTERRUPTED, positive_int
 from minadder.experiments import toy, toy_report, workers
 from minadder.nn.convert import KINDS
 
 QUICK_ITERATIONS, QUICK_POINTS = 300, 300
+MOST_BYTES = 1 << 24
+"""Of a net's file, far more than one of a few hidden units has."""
 FIGURE, STRIPS, TABLE, NUMBERS, NETS = "decision.png", "accuracies.png", "toy.txt", "toy.json", "nets"
 
 
@@ -34,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="how many times to train each net; ten times take some 20 seconds on two cores (default: %(default)s)",
     )
-    parser.add_argument("--out", type=Path, help="the folder for what comes of it (default: runs/toy-TASK)")
+    parser.add_argument(
+        "--out",
+        type=files.path_argument,
+        help="the folder for what comes of it (default: runs/toy-TASK)",
+    )
     parser.add_argument(
         "--recipe",
         choices=tuple(toy.RECIPES),
@@ -95,7 +101,7 @@ def train_missing(jobs: Sequence[toy.Job], folder: Path, processes: int) -> list
     with closing(workers.in_processes(toy.train_together, largest_first, processes)) as trained:
         for found in trained:
             for result in found:
-                checkpoint.write_file(place(result.job, folder), result.to_json().encode())
+                files.write_file(place(result.job, folder), result.to_json().encode())
                 results[result.job] = result
             job = found[0].job
             print(
@@ -125,9 +131,9 @@ def kept_result(job: toy.Job, folder: Path) -> toy.Result | None:
     if not file.exists():
         return None
     try:
-        result = toy.Result.from_json(file.read_text(encoding="utf-8"))
+        result = toy.Result.from_json(files.read_file(file, MOST_BYTES).decode())
     except ValueError as error:
-        print(f"{file}: {error}; training that net again", file=sys.stderr)
+        print(f"{files.shown(file)}: {error}; training that net again", file=sys.stderr)
         return None
     if result.job != job:
         raise ValueError(f"{file} is of other settings: {result.job}, now it is {job}. Choose another --out")
@@ -140,8 +146,8 @@ def write(out: Path, rows: Sequence[toy_report.Row], text: bytes) -> None:
     task = toy.TASKS[job.task]
     content = {"task": job.task, "recipe": job.recipe, "iterations": job.iterations, "points": job.points}
     numbers = json.dumps({**content, "nets": [row.content() for row in rows]}, indent=1)
-    checkpoint.write_file(out / TABLE, text)
-    checkpoint.write_file(out / NUMBERS, (numbers + "\n").encode())
+    files.write_file(out / TABLE, text)
+    files.write_file(out / NUMBERS, (numbers + "\n").encode())
     panels: dict[str, list[plot.Panel]] = {}
     reach = toy.reach(task.points(job.points, 0).inputs)
     for row in rows:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import minadder as ma
-from minadder import callbacks, checkpoint, data, models, optim, plot
+from minadder import callbacks, data, files, models, optim, plot
 from minadder.models.networks import HIDDEN_UNITS, NETWORKS, check_takes
 from minadder.nn.convert import KINDS
 
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epochs", type=positive_int, help=f"how often to go through the data ({EPOCHS}, or {QUICK_EPOCHS} if --quick)"
     )
-    parser.add_argument("--out", type=Path, required=True, help="the folder for what comes of it")
+    parser.add_argument("--out", type=files.path_argument, required=True, help="the folder for what comes of it")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, if there is one")
     parser.add_argument("--seed", type=seed, default=0, help="of weights and order of the data (%(default)s)")
     parser.add_argument(
@@ -257,7 +257,7 @@ def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: 
         resume=resume,
     )
     ma.save(net, options.out / "net.safetensors")
-    checkpoint.write_file(options.out / "history.json", (json.dumps(history, indent=1) + "\n").encode())
+    files.write_file(options.out / "history.json", (json.dumps(history, indent=1) + "\n").encode())
     name = f"{options.network}, {options.layer} layers, {train_data.name}"
     plot.save_figure(plot.learning_curves(history, name), options.out / "curves.png")
     first = next(parameter for parameter in net.parameters() if parameter.ndim > 1)

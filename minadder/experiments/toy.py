@@ -15,6 +15,7 @@ import minadder as ma
 from minadder import data, models, nn
 from minadder.autograd import Array
 from minadder.experiments import side_by_side
+from minadder.resume import is_number
 
 SCALE = 10.0
 """What the coordinates are divided by before they enter a net: filters start from N(0, 1), points do not."""
@@ -170,7 +171,9 @@ class Result:
             content = json.loads(text)
             result = cls(**{**content, "job": Job(**content["job"])})
             result.net()
-        except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+            if not all(is_number(share, 0, 1) for share in (result.accuracy, result.fresh_accuracy)):
+                raise ValueError("its accuracies are no shares")
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"no result of a toy experiment ({error})") from None
         return result
 

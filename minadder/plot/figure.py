@@ -6,6 +6,8 @@ import io
 from pathlib import Path
 from typing import Any
 
+from minadder.files import write_file
+
 
 def new_figure(width: float, height: float) -> Any:
     """Return an empty matplotlib Figure of a size in inches, independent of pyplot's global state."""
@@ -25,8 +27,6 @@ def save_figure(figure: Any, path: str | Path) -> None:
     OSError
         When the file cannot be written.
     """
-    from minadder.checkpoint import write_file
-
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=120)
-    write_file(path, content.getvalue())
+    write_file(path, content.getbuffer())
