@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from textwrap import wrap
 from typing import Any
 
 from minadder.experiments import toy
-from minadder.tables import table
+from minadder.tables import WIDTH, table
 
 NAMES = {"conv": "fully connected", "adder": "adder", "binary": "binary"}
 
@@ -103,6 +104,7 @@ def lines(found: Sequence[Row]) -> list[str]:
         f"{100 * toy.SOLVED:.0f} % on.",
         'The paper shows one net each. Its words are taken as: "right" from 99 %, "most right" from 95 %, "fails" and '
         '"some mistakes" below 99 %.',
+        *wrap(toy.RECIPES[job.recipe].assumed(job.points), WIDTH),
     )
     return [*table(title, headers, cells), *legend, *exceptions(found)]
 
