@@ -30,7 +30,11 @@ class BatchNormTrain(Function):
         return y
 
     def backward(self, grad: Array) -> tuple[Array, Array, Array]:
-        """Return the gradients with respect to x (Chen et al. 2020, Eq. 11), γ and β."""
+        """Return the gradients with respect to x, γ and β; x acts through μ and σ² too.
+
+        Chen et al. 2020, Eq. 11 (Universal AdderNets, Eq. 25; preprint 31) is meant to be that of x. As printed it is
+        not: it has 1/m² for 1/m, xᵢ − xⱼ for xᵢ − μ and, inside the brackets, σ for σ².
+        """
         return gradients(kernels.backward_train, grad, self.saved, self.statistics, self.eps)
 
 
