@@ -20,7 +20,7 @@ class BatchNormTrain(Function):
     """Batch normalisation by the statistics of the batch, with or without a ReLU behind it."""
 
     def forward(self, x: Array, gamma: Array, beta: Array, eps: float, relu: bool, statistics: list[Array]) -> Array:
-        """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10); μ and σ² are put into `statistics`."""
+        """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10, with ε); μ and σ² are put into `statistics`."""
         y, mean, var = kernels.forward_train(by_channel(x), gamma, beta, eps, relu)
         y = y.reshape(x.shape)
         statistics += [mean, var]
@@ -86,7 +86,9 @@ def check(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> None:
 def batch_norm_train(
     x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5, relu: bool = False
 ) -> tuple[Tensor, Array, Array]:
-    """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10) with the mean μ and the variance σ² of the batch.
+    """Return γ·(x − μ) / √(σ² + ε) + β with the mean μ and the variance σ² of the batch (Chen et al. 2020, Eq. 10).
+
+    The paper has no ε.
 
     Parameters
     ----------
