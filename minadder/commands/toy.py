@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from minadder import checkpoint, plot, provenance
@@ -140,7 +140,7 @@ def write(out: Path, rows: Sequence[toy_report.Row], text: bytes) -> None:
     job = rows[0].results[0].job
     task = toy.TASKS[job.task]
     content = {"task": job.task, "recipe": job.recipe, "iterations": job.iterations, "points": job.points}
-    content["settings"] = asdict(toy.RECIPES[job.recipe])
+    content["settings"] = toy.RECIPES[job.recipe].settings
     numbers = json.dumps({**content, "nets": [row.content() for row in rows]}, indent=1)
     checkpoint.write_file(out / TABLE, text)
     checkpoint.write_file(out / NUMBERS, (numbers + "\n").encode())
@@ -163,4 +163,4 @@ def panel(row: toy_report.Row, reach: float) -> plot.Panel:
     if count > 1:
         title += f"\n(the middle one of {count}; {row.solved} solve it)"
     points = toy.TASKS[result.job.task].points(result.job.points, result.job.seed)
-    return plot.Panel(title, toy.field(result.net(), reach), points.inputs, points.labels)
+    return plot.Panel(title, toy.field(result, reach), points.inputs, points.labels)
