@@ -804,11 +804,11 @@ BUGS = {
         "reshape(len(likes), *like.shape)[-1 - number]",
         (TOY, "-k", "becomes_alone"),
     ),
-    "the worst of five starts goes on": Bug(
+    "the worst of ten starts goes on": Bug(
         "experiments/toy.py",
         "losses.argmin(axis=1)",
         "losses.argmax(axis=1)",
-        (TOY, "-k", "five_starts"),
+        (TOY, "-k", "ten_starts"),
     ),
     "toys are tried on the points of their training again": Bug(
         "experiments/toy.py",

@@ -1,5 +1,7 @@
 """Approximating a Lipschitz function on a box by two adder layers, as the proof of Theorem 4 does.
 
+That is Universal AdderNets, Theorem 6 (preprint 4).
+
 The proof lays N tents of the ℓ1 norm, cones of radius ε and height 1, at random places. Two hidden units make a tent,
 since for distances x ≥ 0 it is max(0, 1 − x/ε) = 1 − ReLU(x)/ε + ReLU(x − ε)/ε. The proof takes three, ReLU(x + ε) as
 well, and needs no constant for it.
@@ -73,7 +75,7 @@ def tent_volume(dimension: int) -> float:
 def random_tents(function: Function, box: Box, count: int, radius: float, rng: np.random.Generator) -> Tents:
     """Return the tents of the proof of Theorem 4: centres drawn from |f| / ‖f‖₁, heights ±‖f‖₁ / (c₀·N·ε^d).
 
-    Their sum has the mean ψ_ε, f smoothed by a tent (Eqs. 10–13 of the arXiv version). The proof has f on all of R^d;
+    Their sum has the mean ψ_ε, f smoothed by a tent (Eqs. 39–42; preprint 10–13). The proof has f on all of R^d;
     here f is continued beyond the box by its value at the nearest point of the box, as far as tents reach. That keeps
     the Lipschitz constant. ‖f‖₁ over the box grown by ε is estimated from 20,000 uniform points (or 10·N),
     and the centres are drawn from those.
@@ -150,9 +152,10 @@ def values_of(function: Function, points: Array) -> Array:
 
 
 def best_radius(count: int, box: Box, norm: float, lipschitz: float) -> float:
-    """Return the ε that balances both parts of the mean square error, ε²·L₁² and ‖f‖₁·|f| / (N·ε^d) (Eq. 16).
+    """Return the ε that balances both parts of the mean square error, ε²·L₁² and ‖f‖₁·|f| / (N·ε^d).
 
-    So ε is proportional to N^(−1/(d+2)), and the mean square error to N^(−2/(d+2)).
+    They are those of Eq. 45 (preprint 16). So ε is proportional to N^(−1/(d+2)), and the mean square error to
+    N^(−2/(d+2)).
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Fully-connected layers as pairs of adder layers (Lemma 5), and nets of bounded width that approximate (Theorem 6)."""
+"""Fully-connected layers as pairs of adder layers (Lemma 5), and nets of bounded width that approximate (Theorem 6).
+
+They are numbered as in the preprint of Universal AdderNets; in the journal they are Lemma 4 and Theorem 5.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from minadder.autograd import Array
 
 @dataclass(frozen=True, eq=False)
 class SameOrZero:
-    """A fully-connected layer Yᵢ = Aᵢ·Σⱼ Bᵢⱼ·Xⱼ + cᵢ: in each row all weights are one value or zero (Lemma 5, Eq. 17).
+    """A fully-connected layer Yᵢ = Aᵢ·Σⱼ Bᵢⱼ·Xⱼ + cᵢ: in each row all weights are one value or zero.
+
+    That is Eq. 35 (preprint 17), with a bias.
 
     Parameters
     ----------
@@ -80,7 +85,7 @@ class SameOrZero:
 
 
 def lemma5_layers(layer: SameOrZero, box: Box) -> dict[str, nn.Module]:
-    """Return two adder layers of 2m + 2 hidden units that compute a fully-connected one (Universal AdderNets, Lemma 5).
+    """Return two adder layers of 2m + 2 hidden units that compute a fully-connected one: Lemma 5 (journal 4).
 
     Where a filter's entry lies below all values of a coordinate, |Xⱼ − Wⱼ| = Xⱼ − Wⱼ; where above, Wⱼ − Xⱼ. So an
     adder unit computes any sum ±X₁ ± … ± X_d and a constant. Hidden are Pᵢ = Σⱼ (2Bᵢⱼ − 1)·Xⱼ and −Pᵢ for each row,
@@ -89,9 +94,10 @@ def lemma5_layers(layer: SameOrZero, box: Box) -> dict[str, nn.Module]:
 
     What differs from the proof as printed:
 
-    - Eq. 18 lets Wᵢⱼ have both signs and asks for Wᵢⱼ > max |Xₖ|; it is |Wᵢⱼ| that must be outside the data's range.
-      Here it lies a little beyond the range's ends. On the ends themselves a value that rounding puts outside would
-      turn round in all units that shall not see it, and the error would grow several times over from layer to layer.
+    - Eq. 36 (preprint 18) lets Wᵢⱼ have both signs and asks for Wᵢⱼ > max |Xₖ|; it is |Wᵢⱼ| that must be outside the
+      data's range. Here it lies a little beyond the range's ends. On the ends themselves a value that rounding puts
+      outside would turn round in all units that shall not see it, and the error would grow several times over from
+      layer to layer.
     - "A large enough bias" before the ReLU is not needed: a distance is never negative.
     - "2i-th neuron" stands for the m + i-th, or the first layer would have two units i = 2.
 

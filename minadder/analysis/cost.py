@@ -20,13 +20,13 @@ ENERGY = {"float32": Energy(0.9, 3.7), "int32": Energy(0.1, 3.1), "int8": Energy
 
 ADDITION_CYCLES = 2
 MULTIPLICATION_CYCLES = 4
-"""Latencies of the VIA Nano 2000, as the papers take them (Chen et al. 2020, section 4.1)."""
+"""Latencies of the VIA Nano 2000, as the papers take them (Chen et al. 2020, Sec. 4.1)."""
 
 
 def cycles(operations: Operations) -> int:
     """Return the cycles of operations one after the other, 2 an addition and 4 a multiplication.
 
-    Those are the latencies of Chen et al. 2020, section 4.1: a comparison of the operations, no time that a processor
+    Those are the latencies of Chen et al. 2020, Sec. 4.1: a comparison of the operations, no time that a processor
     with vectors and pipelines takes.
 
     Raises

@@ -1,4 +1,8 @@
-"""Gradient descent of one filter towards one input: sign gradient against full precision (Propositions 1 and 2)."""
+"""Gradient descent of one filter towards one input: sign gradient against full precision.
+
+Propositions 1 and 2 stand in the supplement of Chen et al. 2020 and, with y, in Universal AdderNets, Sec. 3.2, of the
+journal; the preprint has none.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from minadder.autograd import Array
 def descend(
     x: npt.ArrayLike, start: npt.ArrayLike, rate: float, steps: int, weight_grad: str, target: float | None = None
 ) -> Array:
-    """Return the filters of gradient descent on an adder unit of one input (Universal AdderNets, Props. 1 and 2).
+    """Return the filters of gradient descent on an adder unit of one input (Propositions 1 and 2).
 
     The problem is min over f of | ‖x − f‖₁ − y |. With y below 0 that is ‖x − f‖₁, and the steps are
     f ← f − α·sgn(f − x) for the sign gradient and f ← f − α·(f − x) for full precision. The first goes back and forth

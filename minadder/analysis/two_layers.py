@@ -1,4 +1,4 @@
-"""Two adder layers that compute Σ aᵢ·ReLU(‖Wᵢ − X‖₁ + bᵢ) exactly, written down instead of trained (Lemma 2)."""
+"""Two adder layers that compute Σ aᵢ·ReLU(‖Wᵢ − X‖₁ + bᵢ) exactly, written down instead of trained: Lemma 2."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def lemma2_net(
     What differs from the proof as printed, which does not work:
 
     - Its first layer adds bᵢ, but then |aᵢ| scales only the distance: it must be |aᵢ|·bᵢ.
-    - The constant (p₁ + p₂)·M has the wrong sign in Eq. 7; Eq. 8 takes it off.
-    - Eq. 8 puts +M into the ReLU for aᵢ > 0, which would take away the kink. As ReLU is never negative, no shift is
+    - The constant (p₁ + p₂)·M has the wrong sign in Eq. 32 (preprint 7); Eq. 33 (preprint 8) takes it off.
+    - Eq. 33 puts +M into the ReLU for aᵢ > 0, which would take away the kink. As ReLU is never negative, no shift is
       needed there.
     - Its M bounds |L¹|, which is more than is needed: what must be bounded is the ReLU's output, from above. Each unit
       has an Mᵢ of its own here, the value at the farthest corner of the box, since one M for all would cost digits.

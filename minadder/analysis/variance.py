@@ -1,4 +1,4 @@
-"""How the variance of a layer's output grows with its filters, for adders and for products (Chen et al. 2020, 3.3)."""
+"""How the variance of a layer's output grows with its filters: adders and products (Chen et al. 2020, Sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ def adder_variance(entries: int, input_variance: float, filter_variance: float) 
     """Return (1 − 2/π)·K·(Var[X] + Var[F]), the variance of −Σ |X − F| (Chen et al. 2020, Eq. 9).
 
     X − F is normal with variance s² = Var[X] + Var[F]; its magnitude has the mean s·√(2/π), so the variance
-    s² − s²·2/π. `Universal AdderNets, Eq. 29` (23 in the journal) has √(π/2) in place of 1 − 2/π, 3.4 times too
-    much.
+    s² − s²·2/π. Universal AdderNets, Eq. 23 (preprint 29) has √(π/2) in place of 1 − 2/π, 3.4 times too much.
 
     Examples
     --------
@@ -44,7 +43,7 @@ def adder_variance(entries: int, input_variance: float, filter_variance: float) 
 
 
 def misprinted_adder_variance(entries: int, input_variance: float, filter_variance: float) -> float:
-    """Return √(π/2)·K·(Var[X] + Var[F]), as `Universal AdderNets, Eq. 29` has it, to compare with; it is wrong."""
+    """Return √(π/2)·K·(Var[X] + Var[F]), as Universal AdderNets, Eq. 23 (preprint 29) has it; it is wrong."""
     return math.sqrt(math.pi / 2) * entries * (input_variance + filter_variance)
 
 

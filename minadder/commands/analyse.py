@@ -33,7 +33,8 @@ PAPER_NORMS = {"AdderNet": (0.0009, 0.0012, 0.0146), "CNN": (0.2261, 0.2990, 0.4
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the parts of the command, each with its arguments."""
     parser.description = (
-        "Draw and measure what the papers say about adder nets and CNNs: a figure (PNG) and the numbers (JSON)."
+        "Draw and measure what the papers say about adder nets and CNNs: a figure (PNG) and the numbers (JSON). "
+        "Equations, tables and figures are those of Chen et al. 2020 (CVPR)."
     )
     parts = parser.add_subparsers(dest="part", required=True, metavar="part")
     add_part(parts, "variance", variance, "variances of outputs against the entries of a filter (Eqs. 8 and 9)")

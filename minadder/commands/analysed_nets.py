@@ -77,7 +77,7 @@ def fit(
     weight_decay: float = 5e-4,
     more: Sequence[Callback] = (),
 ) -> float:
-    """Train a net by the papers' recipe (Chen et al. 2020, section 4.1), and return its accuracy on the test data."""
+    """Train a net by the papers' recipe (Chen et al. 2020, Sec. 4.1), and return its accuracy on the test data."""
     batch_size = 16 if options.quick else 64 if len(train) < SMALL_DATA else 256
     rule = optim.AdaptiveLR(eta)
     ma.fit(

@@ -50,10 +50,10 @@ PAPERS = {
         "binary": ("0", "3.9 G", "3.9 G"),
     },
 }
-"""#Mul., #Add. and XNOR as printed (Chen et al. 2020, section 4.1; Universal AdderNets, Tables 2 and 3)."""
+"""#Mul., #Add. and XNOR as printed (Chen et al. 2020, Sec. 4.1; Universal AdderNets, Tables 2 and 3)."""
 
 PAPER_CYCLES = {("lenet5-bn", "conv"): "~2.6 M", ("lenet5-bn", "adder"): "~1.7 M"}
-"""By network and kind, as printed (Chen et al. 2020, section 4.1)."""
+"""By network and kind, as printed (Chen et al. 2020, Sec. 4.1)."""
 
 FIRST_AND_LAST = (
     "The papers say that they leave out batch norms, the first and the last layer; but their 69.12 M of ResNet-32 hold "
@@ -61,7 +61,8 @@ FIRST_AND_LAST = (
 )
 NOTES = {
     "lenet5-bn": "The papers do not say what their ~435 K hold: this net's sums, batch norms and means together are "
-    "424,604 multiplications and 427,766 additions as a CNN.",
+    "424,604 multiplications and 427,766 additions as a CNN. A candidate: 416,520 for the sums, 6,518 for biases, and "
+    "2 × 6,424 for the batch norms of the three windowed layers make 435,886.",
     "vgg-small": "The papers' 0.65 G are those of no usual VGG-small. This one, with six 3×3 layers and one "
     "fully-connected layer, is that of the literature on binary nets: 0.608 G. With fully-connected layers of 1024, "
     "1024 and 10 units, as BinaryNet has, it takes 0.617 G. A seventh 3×3 layer with 512 filters behind the last "

@@ -35,9 +35,10 @@ class Part:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.description = (
-        "Build the nets of the proofs in Universal AdderNets, Sec. 3, without training, and compare them with what "
-        "they shall compute. Leaves a figure and all numbers as JSON in the folder. Theorems are numbered as in arXiv "
-        "2105.14202; in the journal Lemma 5 is Lemma 4, Theorem 6 is 5, and Theorem 4 is 6."
+        "Build the nets of the proofs in Universal AdderNets, Secs. 3.2, 5.1 and 5.2 (preprint 3.2), without training, "
+        "and compare them with what they shall compute. Leaves a figure and all numbers as JSON in the folder. Lemmas "
+        "and theorems are numbered as in the preprint, arXiv 2105.14202; in the journal Lemma 5 is Lemma 4, Theorem 6 "
+        "is 5, and Theorem 4 is 6. The propositions are the journal's, and the supplement's of Chen et al. 2020."
     )
     parser.add_argument("part", choices=tuple(PARTS), help="what to build")
     parser.add_argument(
@@ -92,13 +93,13 @@ def tell_lemma2(content: Content) -> list[str]:
         "largest |net - formula|",
         "bound on rounding",
         "as printed",
-        "Eq. 8's sign",
+        "preprint Eq. 8's sign",
     )
     title = "Lemma 2: two adder layers against Σ aᵢ ReLU(‖Wᵢ − X‖₁ + bᵢ)"
     return [
         *table(title, headers, rows),
         f"{within} of {len(rows)} nets are within the bound on rounding. The construction as printed is off by "
-        f"{least(content, 'as_printed'):.2g} or more; with the sign that Eq. 8 gives its constant, by "
+        f"{least(content, 'as_printed'):.2g} or more; with the sign that Eq. 33 (preprint 8) gives its constant, by "
         f"{least(content, 'sign_mended'):.2g} or more.",
     ]
 
@@ -117,7 +118,7 @@ def tell_approximation(content: Content) -> list[str]:
     """Return the tables of errors by width."""
     told = []
     for line in content["lines"]:
-        title = f"Theorem 4, d = {line['dimension']}: root mean square error of two adder layers by width"
+        title = f"Theorem 4 (journal 6), d = {line['dimension']}: root mean square error of two adder layers by width"
         columns = zip(line["widths"], line["radii"], line["rms"], line["fitted"], strict=True)
         rows = [(str(width), f"{radius:.3f}", f"{rms:.4f}", f"{fit:.5f}") for width, radius, rms, fit in columns]
         told += table(title, ("hidden units", "tent radius", "random tents", "wider, fitted"), rows)
@@ -126,7 +127,7 @@ def tell_approximation(content: Content) -> list[str]:
             f"{line['fitted_exponent']:.2f} of wider ones with fitted heights."
         )
         told.append(
-            f"The paper's squared error of O(1/n) would be -0.50; it takes d = 0 for that. "
+            f"The preprint's squared error of O(1/n) would be -0.50; it takes d = 0 or -1 for that. "
             f"Nets and formula differ by at most {line['net_from_formula']:.1e}."
         )
     exponent = content["variance"]["exponent"]
@@ -162,12 +163,12 @@ def tell_theorem6(content: Content) -> list[str]:
     ]
     return [
         *table(
-            "Lemma 5: a fully-connected layer, weights the same or zero in each row, as two adder layers",
+            "Lemma 5 (journal 4): a fully-connected layer, weights the same or zero in each row, as two adder layers",
             ("inputs", "outputs m", "hidden units (2m + 2)", "largest value", "largest difference"),
             layers,
         ),
         *table(
-            "Theorem 6: deep adder nets of bounded width, for a staircase of cells",
+            "Theorem 6 (journal 5): deep adder nets of bounded width, for a staircase of cells",
             ("d", "cells", "adder layers", "width", "mean |net - f|", "from the fully-connected net"),
             nets,
         ),

@@ -25,9 +25,10 @@ FIGURE, STRIPS, TABLE, NUMBERS, NETS = "decision.png", "accuracies.png", "toy.tx
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.description = (
-        "Train nets of a few hidden units on points in the plane (Universal AdderNets, Sec. 5.1), draw their decision "
-        "boundaries, and tell how often each solves its task. Leaves in the folder the figures, the table, all numbers "
-        "as JSON, and each net; nets that are there already are not trained again."
+        "Train nets of a few hidden units on points in the plane (Universal AdderNets, Sec. 5.3; preprint 5.1), draw "
+        "their decision boundaries, and tell how often each solves its task. Leaves in the folder the figures, the "
+        "table, all numbers as JSON, and each net; nets that are there already are not trained again. "
+        + toy.RECIPES["papers"].assumed(toy.POINTS)
     )
     parser.add_argument("task", choices=tuple(toy.TASKS), help="the points and their labels")
     parser.add_argument(
@@ -145,6 +146,7 @@ def write(out: Path, rows: Sequence[toy_report.Row], text: bytes) -> None:
     job = rows[0].results[0].job
     task = toy.TASKS[job.task]
     content = {"task": job.task, "recipe": job.recipe, "iterations": job.iterations, "points": job.points}
+    content["settings"] = toy.RECIPES[job.recipe].settings
     numbers = json.dumps({**content, "nets": [row.content() for row in rows]}, indent=1)
     files.write_file(out / TABLE, text)
     files.write_file(out / NUMBERS, (numbers + "\n").encode())
@@ -167,4 +169,4 @@ def panel(row: toy_report.Row, reach: float) -> plot.Panel:
     if count > 1:
         title += f"\n(the middle one of {count}; {row.solved} solve it)"
     points = toy.TASKS[result.job.task].points(result.job.points, result.job.seed)
-    return plot.Panel(title, toy.field(result.net(), reach), points.inputs, points.labels)
+    return plot.Panel(title, toy.field(result, reach), points.inputs, points.labels)

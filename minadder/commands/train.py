@@ -167,7 +167,7 @@ def load_data(source: tuple[str, ...], network: str) -> tuple[data.Examples, dat
 
 
 def augmentation(source: tuple[str, ...]) -> data.Compose | None:
-    """Return what is done to training images at random (He et al. 2016, section 4.2); imagefolders do so themselves."""
+    """Return what is done to training images at random (He et al. 2016, Sec. 4.2); imagefolders do so themselves."""
     if source[0] in ("cifar10", "cifar100"):
         return data.Compose([data.RandomCrop(32, padding=4), data.RandomHorizontalFlip()])
     return None

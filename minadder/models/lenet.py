@@ -7,7 +7,7 @@ from minadder.nn.convert import activation, check_kind, fully_connected, windowe
 
 
 def lenet5_bn(layer: str = "adder", num_classes: int = 10, in_channels: int = 1) -> nn.Sequential:
-    """Return LeNet-5 with batch norm for images of 32×32 (Chen et al. 2020, section 4.1).
+    """Return LeNet-5 with batch norm for images of 32×32 (Chen et al. 2020, Sec. 4.1).
 
     5×5×6 – BN – ReLU – pool 2 – 5×5×16 – BN – ReLU – pool 2 – 5×5×120 – BN – ReLU – FC 84 – BN – ReLU – FC, where all
     five weight layers are of the chosen kind. The adder and the binary net have BN on the logits too, since an adder's

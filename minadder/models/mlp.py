@@ -13,7 +13,7 @@ def mlp(sizes: Sequence[int], layer: str = "adder") -> nn.Sequential:
     """Return fully-connected layers with ReLU between them.
 
     Behind each adder or binary layer stands a BN, which gives it the scale and the bias of
-    `Universal AdderNets, Def. 1`; the linear layers have a bias of their own.
+    Universal AdderNets, Def. 1; the linear layers have a bias of their own.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def projection(layer: str, in_channels: int, channels: int, stride: int) -> nn.S
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 layers, and a shortcut around them (He et al. 2016, section 3).
+    """Two 3×3 layers, and a shortcut around them (He et al. 2016, Sec. 3).
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 1×1 layer to a quarter of the channels, a 3×3, a 1×1 back, and a shortcut (He et al. 2016, section 4.1).
+    """A 1×1 layer to a quarter of the channels, a 3×3, a 1×1 back, and a shortcut (He et al. 2016, Sec. 4.1).
 
     Parameters
     ----------

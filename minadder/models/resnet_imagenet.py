@@ -71,7 +71,7 @@ def resnet18(layer: str = "adder", num_classes: int = 1000, in_channels: int = 3
     blocks of two 3×3 layers, with 64, 128, 256 and 512 filters, where all stages but the first begin with stride 2; the
     mean over the image; a fully-connected layer. The first and the last layer are convolutions in every net; the layers
     of the blocks and the 1×1 layers of the shortcuts that change shape are of the chosen kind (Chen et al. 2020,
-    section 4.2). Behind every layer stands a batch norm, the last one included, as in the CIFAR networks and in the
+    Sec. 4.2). Behind every layer stands a batch norm, the last one included, as in the CIFAR networks and in the
     authors' code. The binary net has Hardtanh in place of ReLU.
 
     Parameters and buffers have torchvision's names, but that the last layer is a 1×1 convolution `fc` of shape

@@ -15,7 +15,7 @@ WIDTHS = (128, 128, 256, 256, 512, 512)
 
 
 def vgg_small(layer: str = "adder", num_classes: int = 10, in_channels: int = 3) -> nn.Sequential:
-    """Return VGG-small for images of 32×32 (Chen et al. 2020, section 4.2).
+    """Return VGG-small for images of 32×32 (Chen et al. 2020, Sec. 4.2).
 
     Six 3×3 layers with 128, 128, 256, 256, 512 and 512 filters, each with BN and ReLU, and the maximum over 2×2 behind
     every second; a fully-connected layer with BN. The first and the last layer are a convolution and a linear layer in

@@ -124,7 +124,7 @@ class Conv2d(Windowed):
 
 
 class Adder2d(Windowed, AdderLayer):
-    """Y = −Σ |X − F|^p over each window (Chen et al. 2020, Eq. 2, and Universal AdderNets, Eq. 20).
+    """Y = −Σ |X − F|^p over each window (Chen et al. 2020, Eq. 2; Universal AdderNets, Eq. 20, preprint 26).
 
     Its output is never above 0, so that batch normalisation must follow.
 

@@ -28,7 +28,7 @@ class Adder2d(Function):
         weight_grad: str,
         input_grad: str,
     ) -> Array:
-        """Return Y (Universal AdderNets, Eq. 20)."""
+        """Return Y (Universal AdderNets, Eq. 20; preprint 26)."""
         self.saved = x, w
         self.window = stride, padding, dilation, groups
         self.p, self.rules = p, (input_grad, weight_grad)
@@ -49,7 +49,7 @@ class AdderLinear(Function):
     """Y = −Σ |X − F|^p for rows of features: the adder layer whose images are single pixels."""
 
     def forward(self, x: Array, w: Array, p: float, weight_grad: str, input_grad: str) -> Array:
-        """Return Y (Universal AdderNets, Eq. 20)."""
+        """Return Y (Universal AdderNets, Eq. 20; preprint 26)."""
         self.saved = x, w
         self.p, self.rules = p, (input_grad, weight_grad)
         return adder.forward(as_pixels(x), as_pixels(w), *ONE_PIXEL, p).reshape(*x.shape[:-1], w.shape[0])
@@ -148,7 +148,7 @@ def adder2d(
     weight_grad: str = "full_precision",
     input_grad: str | None = None,
 ) -> Tensor:
-    """Return the adder layer's output Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20).
+    """Return the adder layer's output Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20; preprint 26).
 
     Parameters
     ----------
@@ -167,8 +167,8 @@ def adder2d(
         What stands in for ∂Y/∂F and ∂Y/∂X, chosen independently. With d = X − F for the filter and d = F − X for the
         input: "exact" is p·sgn(d)·|d|^(p − 1), "sign" is sgn(d) (Chen et al. 2020, Eq. 4), "full_precision" is d
         (Eq. 5), "hardtanh" is d clipped to [−1, 1] (Eqs. 6–7), "power" is sgn(d)·|d|^(p − 1) (Universal AdderNets,
-        Eq. 21). Only "exact" is the derivative of Y. The default is the papers' choice: full precision for the filter,
-        and for the input (None) HardTanh at p = 1 and the power at other p.
+        Eq. 21; preprint 27; both print no sgn). Only "exact" is the derivative of Y. The default is the papers' choice:
+        full precision for the filter, and for the input (None) HardTanh at p = 1 and the power at other p.
 
     Returns
     -------

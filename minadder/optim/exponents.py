@@ -1,4 +1,4 @@
-"""How the exponent p of ℓp adder layers falls in training (Universal AdderNets, Sec. 4.2)."""
+"""How the exponent p of ℓp adder layers falls in training (Universal AdderNets, Sec. 3.2; preprint 4.2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class LinearP:
     start, end
         The exponent at first and at last, in [1, 2].
     until
-        Which fraction of training the way takes, in (0, 1]: 0.75, as 600 of 800 epochs, was the papers' best.
+        Which fraction of training the way takes, in (0, 1]: 0.75, as 600 of 800 epochs, is the best of
+        Universal AdderNets, Table 6.
     by
         "step" when p changes before every step, "epoch" when only before every epoch.
 

@@ -51,7 +51,7 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a cosine from 1 to `final`: final + (1 − final)·(1 + cos(π·fraction)) / 2 (Chen et al. 2020, Sec. 4).
+    """Half a cosine from 1 to `final`: final + (1 − final)·(1 + cos(π·fraction)) / 2 (Chen et al. 2020, Sec. 4.1).
 
     Parameters
     ----------
@@ -85,7 +85,9 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class Polynomial(Schedule):
-    """A power of what is left, from 1 to `final`: final + (1 − final)·(1 − fraction)^power (Chen et al. 2020, Sec. 4).
+    """A power of what is left, from 1 to `final`: final + (1 − final)·(1 − fraction)^power.
+
+    It is what Chen et al. 2020, Sec. 4.2, calls polynomial, without giving the power.
 
     Parameters
     ----------

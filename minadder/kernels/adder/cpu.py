@@ -23,7 +23,10 @@ RULE_CODES = {"sign": SIGN, "full_precision": FULL_PRECISION, "hardtanh": HARDTA
 
 
 def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, p: float = 1.0) -> Array:
-    """Return Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20). A padded cell counts |0 − F|^p."""
+    """Return Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20; preprint 26).
+
+    A padded cell counts |0 − F|^p.
+    """
     window = stride, padding, dilation, groups
     if p in (1, 2):
         return windowed.forward(x, w, *window, exponent=int(p))
