@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import seed_number
+from minadder.checks import seed_number
+
 from .dataset import Dataset
 from .folders import cache_folder, data_folders
 from .idx import idx_digest, read_idx, write_idx
