@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from minadder.autograd import Array, no_grad
+from minadder.checks import instance
 from minadder.data import Dataset, Loader
+from minadder.data.loader import as_loader
 from minadder.nn import BCEWithLogitsLoss, CrossEntropyLoss, Module
 from minadder.tensor import Tensor
 
@@ -30,8 +32,9 @@ def evaluate(net: Module, data: Loader | Dataset, loss: Module | None = None) ->
 
 def measure(net: Module, data: Loader | Dataset, loss: Module | None = None) -> Measured:
     """Return what `evaluate` does, and the top-5 accuracy."""
-    loader = data if isinstance(data, Loader) else Loader(data)
-    criterion = CrossEntropyLoss() if loss is None else loss
+    check_net(net)
+    loader = as_loader(data, "data")
+    criterion = loss_or_default(loss)
     mode = net.training
     net.eval()
     total, correct, among_five, seen = 0.0, 0, 0, 0
@@ -48,6 +51,18 @@ def measure(net: Module, data: Loader | Dataset, loss: Module | None = None) -> 
     finally:
         net.train(mode)
     return Measured(total / seen, correct / seen, among_five / seen if many else None)
+
+
+def check_net(net: Module) -> None:
+    """Raise TypeError for what is no network."""
+    instance(net, "net", Module, "a network (an nn.Module)")
+
+
+def loss_or_default(loss: Module | None) -> Module:
+    """Return a loss module, for None the cross-entropy; TypeError for a name, a function or a class."""
+    if loss is None:
+        return CrossEntropyLoss()
+    return instance(loss, "loss", Module, "a loss module, such as nn.CrossEntropyLoss(), or None")
 
 
 def targets(loss: Module, labels: Array, outputs: Tensor) -> Array:

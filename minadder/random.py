@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import operator
 from typing import Any
 
 import numpy as np
+
+from minadder.checks import whole
 
 _generator = np.random.Generator(np.random.PCG64())
 
@@ -29,15 +30,7 @@ def manual_seed(seed: int) -> None:
     >>> import minadder as ma
     >>> ma.manual_seed(0)
     """
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        number = None
-    if number is None or isinstance(seed, bool):
-        raise TypeError(f"the seed must be an integer, not {seed!r}")
-    if number < 0:
-        raise ValueError(f"the seed must be at least 0, not {number if number.bit_length() < 1000 else 'so far below'}")
-    _generator.bit_generator.state = np.random.PCG64(number).state
+    _generator.bit_generator.state = np.random.PCG64(whole(seed, "seed", 0, most=None)).state
 
 
 def generator() -> np.random.Generator:

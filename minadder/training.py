@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,15 +13,17 @@ from typing import Any, TypedDict
 import numpy as np
 
 from minadder.autograd import Array, no_grad
+from minadder.checks import choice, described, instance, whole
 from minadder.data import Dataset, Loader
+from minadder.data.loader import as_loader
 from minadder.diagnosis import finite, first_non_finite, warn_without_batchnorm
-from minadder.evaluation import count_correct, measure, targets
-from minadder.nn import CrossEntropyLoss, Module, Parameter
+from minadder.evaluation import check_net, count_correct, loss_or_default, measure, targets
+from minadder.nn import Module, Parameter
 from minadder.nn.adder import AdderLayer
 from minadder.nn.batchnorm import BatchNorm
 from minadder.optim.exponents import LinearP
 from minadder.optim.optimizer import Optimizer
-from minadder.optim.schedules import Schedule
+from minadder.optim.schedules import PACES, Schedule
 from minadder.resume import describe, go_on
 from minadder.tensor import Tensor
 
@@ -122,8 +125,10 @@ def fit(
 
     Raises
     ------
+    TypeError
+        For an argument of another kind than those above.
     ValueError
-        For fewer than one epoch, no data, or a checkpoint of another training.
+        For fewer than one epoch, no data, an optimiser of another net, or a checkpoint of another training.
     RuntimeError
         When the training loss, the test loss or a parameter becomes NaN or Inf; the message names the first layer
         responsible. Callbacks are not told of that epoch, so that the last checkpoint stays a sound one.
@@ -143,12 +148,16 @@ def fit(
     >>> [entry["epoch"] for entry in history]
     [1, 2]
     """
-    if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 1:
-        raise ValueError(f"epochs must be an integer of at least 1, not {epochs!r}")
-    epochs = int(epochs)  # JSON holds no NumPy integers
-    train_loader = train if isinstance(train, Loader) else Loader(train, shuffle=True)
-    test_loader = test if isinstance(test, Loader) or test is None else Loader(test)
-    criterion = CrossEntropyLoss() if loss is None else loss
+    check_net(net)
+    epochs = whole(epochs, "epochs", 1)
+    train_loader = as_loader(train, "train", shuffle=True)
+    test_loader = None if test is None else as_loader(test, "test")
+    criterion = loss_or_default(loss)
+    check_optimizer(optimizer, net)
+    check_schedules(schedule, p_schedule)
+    callbacks = check_callbacks(callbacks)
+    if resume is not None:
+        instance(resume, "resume", (str, os.PathLike), "the path of a checkpoint, or None")
     warn_without_batchnorm(net)
     settings = describe(net, train_loader, epochs, optimizer, schedule, p_schedule, criterion)
     run = Run(net, optimizer, epochs, len(train_loader), settings)
@@ -168,6 +177,39 @@ def fit(
             callback.on_train_end(run)
     net.eval()
     return run.history
+
+
+def check_optimizer(optimizer: Optimizer, net: Module) -> None:
+    """Raise an error unless it is an optimiser of parameters of the net."""
+    instance(optimizer, "optimizer", Optimizer, "an optimiser, such as optim.SGD(net.parameters(), lr=0.1)")
+    own = set(net.parameters())
+    if not any(parameter in own for group in optimizer.param_groups for parameter in group["params"]):
+        raise ValueError(
+            f"optimizer changes no parameter of the net, a {type(net).__name__}: make it of net.parameters(), "
+            f"after what makes the net anew, such as nn.convert"
+        )
+
+
+def check_schedules(schedule: Schedule | None, p_schedule: LinearP | None) -> None:
+    """Raise an error unless they are schedules of the learning rate and of p, or None."""
+    if schedule is not None:
+        instance(schedule, "schedule", Schedule, "a schedule of the learning rate, such as optim.Cosine(), or None")
+        choice(getattr(schedule, "by", None), f"by of the schedule {type(schedule).__name__}", PACES)
+    if p_schedule is not None:
+        instance(p_schedule, "p_schedule", LinearP, "optim.LinearP(), or None")
+
+
+def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    """Return callbacks as a tuple; TypeError for a single one and for what is none."""
+    try:
+        given = tuple(callbacks)
+    except TypeError:
+        raise TypeError(
+            f"callbacks must be a list of callbacks, such as [callbacks.Progress()], not {described(callbacks)}"
+        ) from None
+    for index, callback in enumerate(given):
+        instance(callback, f"callbacks[{index}]", Callback, "a callback, such as callbacks.Progress()")
+    return given
 
 
 def train_epoch(

@@ -105,7 +105,7 @@ def test_digits_are_split_by_the_seed_in_mixed_order() -> None:
 
 
 def test_a_faulty_seed_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="seed must be between 0 and 4294967295, got -1"):
+    with pytest.raises(ValueError, match="seed must be at least 0, not -1"):
         data.digits(seed=-1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from minadder import ops
 from minadder.autograd import Array, no_grad
-from minadder.data.checks import seed_number, whole_number
+from minadder.checks import number, seed_number, whole
 from minadder.tensor import Tensor
 
 NUMBERS_AT_ONCE = 2_000_000
@@ -97,11 +97,10 @@ def output_variance(
     >>> abs(measured.adder.variance / analysis.adder_variance(9, 1.0, 1.0) - 1) < 0.2
     True
     """
-    entries = whole_number("entries", entries, minimum=1)
-    samples = whole_number("samples", samples, minimum=2)
-    for name, value in (("input_variance", input_variance), ("filter_variance", filter_variance)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be finite and above 0, not {value}")
+    entries = whole(entries, "entries", 1)
+    samples = whole(samples, "samples", 2)
+    input_variance = number(input_variance, "input_variance", "(0, inf)")
+    filter_variance = number(filter_variance, "filter_variance", "(0, inf)")
     generator = np.random.default_rng(seed_number(seed))
     outputs: dict[str, list[Array]] = {"adder": [], "conv": []}
     most = max(NUMBERS_AT_ONCE // entries, 1)

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from minadder.checks import fits_memory, whole
 from minadder.files import as_path, open_file, shown
 
-from .checks import whole_number
 from .dataset import Batch
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
@@ -89,7 +89,7 @@ class ImageFolder:
 
     def subset(self, n: int) -> ImageFolder:
         """``n`` images spread evenly over the files, which lie class by class. ValueError unless ``0 <= n <= len``."""
-        n = whole_number(f"n of {self!r}.subset(n)", n, minimum=0, maximum=len(self))
+        n = whole(n, f"n of {self!r}.subset(n)", 0, len(self))
         members = np.arange(n) * len(self) // max(n, 1)
         return replace(self, files=tuple(self.files[member] for member in members), labels=self.labels[members])
 
@@ -200,7 +200,8 @@ def imagefolder(path: str | os.PathLike[str], size: int = 224) -> tuple[ImageFol
     (('cat', 'dog'), (2, 3, 32, 32), array([0, 1]))
     """
     root = as_path(path)
-    size = whole_number("size", size, minimum=1)
+    size = whole(size, "size", 1)
+    fits_memory((3, size, size), 4, "an image")
     for part in ("train", "val"):
         if not (root / part).is_dir():
             raise FileNotFoundError(f"{shown(root)} has no folder {part!r}: {LAYOUT}")

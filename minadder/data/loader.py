@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import seed_number, whole_number
+from minadder.checks import described, flag, seed_number, shown, whole
+
 from .dataset import Batch, Examples
 from .transforms import Transform
 
@@ -44,16 +45,20 @@ class Loader:
         transform: Transform | None = None,
         seed: int = 0,
     ) -> None:
-        self.dataset = dataset
-        self.batch_size = whole_number("batch_size", batch_size, minimum=1)
-        self.shuffle = shuffle
-        self.drop_last = drop_last
+        self.dataset = check_examples(dataset, "dataset")
+        self.batch_size = whole(batch_size, "batch_size", 1)
+        self.shuffle = flag(shuffle, "shuffle")
+        self.drop_last = flag(drop_last, "drop_last")
+        if transform is not None and (isinstance(transform, type) or not callable(transform)):
+            raise TypeError(
+                f"transform must be a callable such as data.RandomHorizontalFlip(), or None, not {shown(transform)}"
+            )
         self.transform = transform
         self.seed = seed_number(seed)
         self.epoch = 0
         if len(dataset) == 0:
             raise ValueError(f"cannot load batches from an empty data set: {dataset!r}")
-        if drop_last and self.batch_size > len(dataset):
+        if self.drop_last and self.batch_size > len(dataset):
             raise ValueError(
                 f"drop_last=True with batch_size={self.batch_size} leaves no batch of {dataset!r}: "
                 f"use a batch_size of at most {len(dataset)}"
@@ -69,7 +74,7 @@ class Loader:
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next iteration that of ``epoch`` (counted from 0)."""
-        self.epoch = whole_number("epoch", epoch, minimum=0)
+        self.epoch = whole(epoch, "epoch", 0)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.epoch
@@ -99,3 +104,19 @@ class Loader:
                 f"gave {count}, got shape {inputs.shape}"
             )
         return inputs
+
+
+def check_examples(value: Examples, name: str) -> Examples:
+    """Return a data set; TypeError for what lacks what ``Examples`` lists: for arrays, lists, paths, and classes."""
+    lacks = [part for part in ("name", "num_classes", "shape", "__len__", "take", "subset") if not hasattr(value, part)]
+    if lacks or isinstance(value, type):
+        raise TypeError(
+            f"{name} must be a data set, such as data.Dataset(inputs, labels, num_classes, name) makes of arrays, "
+            f"not {described(value)}"
+        )
+    return value
+
+
+def as_loader(value: Loader | Examples, name: str, shuffle: bool = False) -> Loader:
+    """A ``Loader`` as it is, and for a data set its ``Loader`` with the defaults; TypeError for all else."""
+    return value if isinstance(value, Loader) else Loader(check_examples(value, name), shuffle=shuffle)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from minadder.checks import seed_number
 from minadder.files import shown
 
-from .checks import seed_number
 from .dataset import Dataset
 from .folders import cache_folder, data_folders, where_to_put
 from .idx import idx_digest, read_idx, write_idx

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import seed_number, whole_number
+from minadder.checks import fits_memory, seed_number, whole
+
 from .dataset import Dataset
 
 Points = NDArray[np.float64]
@@ -69,7 +70,8 @@ def _xor_rule(points: Points) -> NDArray[np.int64]:
 
 
 def _draw(n: int, seed: int, deviation: float, rule: Rule, name: str) -> Dataset:
-    n = whole_number("n", n, minimum=1)
+    n = whole(n, "n", 1)
+    fits_memory((n, 2), 8, "n points")  # float32, and the labels
     rng = np.random.default_rng(seed_number(seed))
     kept_points, kept_labels, count = [], [], 0
     while count < n:

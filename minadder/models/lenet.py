@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minadder import nn
+from minadder.checks import whole
 from minadder.nn.convert import activation, check_kind, fully_connected, windowed
 
 
@@ -29,6 +30,11 @@ def lenet5_bn(layer: str = "adder", num_classes: int = 10, in_channels: int = 1)
     -------
     A network from images (N, in_channels, 32, 32) to logits (N, num_classes).
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown kind of layer, or a size below 1.
+
     Examples
     --------
     >>> import numpy as np
@@ -37,6 +43,7 @@ def lenet5_bn(layer: str = "adder", num_classes: int = 10, in_channels: int = 1)
     (2, 10)
     """
     check_kind(layer)
+    num_classes = whole(num_classes, "num_classes", 1)
     modules: dict[str, nn.Module] = {
         "conv1": windowed(layer, in_channels, 6, 5),
         "bn1": nn.BatchNorm2d(6),

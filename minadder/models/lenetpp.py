@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from minadder import nn
+from minadder.checks import whole
 from minadder.nn.convert import activation, check_kind, fully_connected, windowed
 from minadder.nn.module import as_input
 from minadder.tensor import Tensor
@@ -34,6 +35,7 @@ class LeNetPP(nn.Module):
     def __init__(self, layer: str, num_classes: int, in_channels: int) -> None:
         super().__init__()
         check_kind(layer)
+        num_classes = whole(num_classes, "num_classes", 1)
         self.features = nn.Sequential(feature_modules(layer, in_channels))
         # the signs of two features tell no more than four classes apart
         last = "conv" if layer == "binary" else layer

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minadder import nn
+from minadder.checks import choice
 from minadder.nn.batchnorm import BatchNorm
 from minadder.nn.container import run_as_one
 from minadder.nn.convert import activation, windowed
@@ -75,8 +76,7 @@ class Bottleneck(nn.Module):
 
     def __init__(self, layer: str, in_channels: int, channels: int, stride: int, stride_at: str = "3x3") -> None:
         super().__init__()
-        if stride_at not in STRIDED:
-            raise ValueError(f"stride_at must be one of {', '.join(map(repr, STRIDED))}, not {stride_at!r}")
+        choice(stride_at, "stride_at", STRIDED)
         narrow = channels // 4
         first, second = (1, stride) if stride_at == "3x3" else (stride, 1)
         self.conv1 = windowed(layer, in_channels, narrow, 1, stride=first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minadder import nn
+from minadder.checks import whole
 from minadder.models.residual import BasicBlock, activated, stage
 from minadder.nn.convert import activation, check_kind, windowed
 from minadder.nn.module import as_input
@@ -23,8 +24,8 @@ class ResNet(nn.Module):
     def __init__(self, depth: int, layer: str, num_classes: int, in_channels: int) -> None:
         super().__init__()
         check_kind(layer)
-        if isinstance(depth, bool) or not isinstance(depth, int):
-            raise TypeError(f"depth must be an int, not {depth!r}")
+        num_classes = whole(num_classes, "num_classes", 1)
+        depth = whole(depth, "depth")
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f"depth must be 6n + 2 with n of at least 1 (8, 14, 20, 26, 32, …), not {depth}")
         blocks = (depth - 2) // 6

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from minadder import nn, ops
+from minadder.checks import whole
 from minadder.models.residual import BasicBlock, Block, Bottleneck, activated, stage
 from minadder.nn.convert import activation, check_kind, windowed
 from minadder.nn.module import as_input
@@ -41,6 +42,7 @@ class ImageNetResNet(nn.Module):
     ) -> None:
         super().__init__()
         check_kind(layer)
+        num_classes = whole(num_classes, "num_classes", 1)
         self.conv1 = windowed("conv", in_channels, WIDTHS[0], 7, stride=2, padding=3)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
         self.relu = activation(layer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from minadder import nn
+from minadder.checks import whole
 from minadder.nn.convert import activation, check_kind, fully_connected, windowed
 
 SIDE = 32
@@ -52,6 +53,7 @@ def vgg_small(layer: str = "adder", num_classes: int = 10, in_channels: int = 3)
     (2, 10)
     """
     check_kind(layer)
+    num_classes = whole(num_classes, "num_classes", 1)
     modules: dict[str, nn.Module] = {}
     for number, (inputs, outputs) in enumerate(pairwise((in_channels, *WIDTHS)), start=1):
         modules[f"conv{number}"] = windowed("conv" if number == 1 else layer, inputs, outputs, 3, padding=1)

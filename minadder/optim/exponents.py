@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minadder.optim.checks import number
+from minadder.checks import choice, number
+from minadder.optim.schedules import PACES
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,9 @@ class LinearP:
     by: str = "step"
 
     def __post_init__(self) -> None:
-        number(self.start, "start", "[1, 2]")
-        number(self.end, "end", "[1, 2]")
-        number(self.until, "until", "(0, 1]")
-        if self.by not in ("step", "epoch"):
-            raise ValueError(f'by must be "step" or "epoch", got {self.by!r}')
+        for name, interval in (("start", "[1, 2]"), ("end", "[1, 2]"), ("until", "(0, 1]")):
+            object.__setattr__(self, name, number(getattr(self, name), name, interval))  # the dataclass is frozen
+        choice(self.by, "by", PACES)
 
     def p(self, fraction: float) -> float:
         """Return the exponent when this fraction of training is done, in [0, 1]."""
