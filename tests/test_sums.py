@@ -81,6 +81,14 @@ def test_the_gradient_of_what_is_broadcast_over_many_rows(shape: tuple[int, ...]
         assert relative(bias.grad.numpy(), wanted) < 3 * EPS, name
 
 
+def test_the_gradient_of_an_element_that_is_picked_often() -> None:
+    grad = np.random.default_rng(0).uniform(0, 1, LONG).astype(np.float32)
+    x = ma.tensor([1.0, 2.0], requires_grad=True)
+    x[np.zeros(LONG, int)].backward(grad)
+    assert x.grad is not None
+    assert relative(x.grad.numpy()[:1], grad.sum(dtype=np.float64)) < EPS
+
+
 def test_biases_of_layers() -> None:
     grad = np.random.default_rng(0).uniform(0, 1, (LONG, 2)).astype(np.float32)
     layer = nn.Linear(1, 2)
