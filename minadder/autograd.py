@@ -90,7 +90,7 @@ class Function:
         node = cls()
         node._index = next(_creation)
         recorded = is_grad_enabled()
-        node.needs_input_grad = needed = tuple([recorded and tensor.requires_grad for tensor in inputs])
+        node.needs_input_grad = needed = tuple([recorded and tensor._requires_grad for tensor in inputs])
         array = np.asarray(node.forward(*arrays, **options))
         if array.dtype.char not in "fd":
             raise TypeError(f"{cls.name()}.forward must return floats, not data of dtype {array.dtype}")
@@ -124,7 +124,7 @@ class Function:
             ]
         )
         output._node = self
-        output.requires_grad = True
+        output._requires_grad = True
 
     def _check_saved_unchanged(self) -> None:
         for version, count, shape in self._versions:

@@ -190,14 +190,14 @@ def replaced(tensors: tuple[Tensor, ...]) -> Iterator[Callable[[], None]]:
     def start() -> None:
         for tensor, array, _, _, requires_grad in kept:
             tensor._array, tensor._version, tensor._node = array.copy(), Version(), None
-            tensor.requires_grad = requires_grad
+            tensor._requires_grad = requires_grad
 
     try:
         start()
         yield start
     finally:
         for tensor, array, version, node, requires_grad in kept:
-            tensor._array, tensor._version, tensor._node, tensor.requires_grad = array, version, node, requires_grad
+            tensor._array, tensor._version, tensor._node, tensor._requires_grad = array, version, node, requires_grad
 
 
 def backward_gradients(

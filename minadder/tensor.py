@@ -38,8 +38,6 @@ class Tensor(Attached):
     grad
         The gradient of the last result(s) on which `backward` was called, added up; None before. Set it to None to
         start anew.
-    requires_grad
-        Whether gradients are wanted for this tensor, or flow through it.
 
     Examples
     --------
@@ -53,7 +51,7 @@ class Tensor(Attached):
     tensor([[ 2., -4.]])
     """
 
-    __slots__ = ("__weakref__", "_array", "_node", "_version", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_array", "_node", "_requires_grad", "_version", "grad")
 
     __array_ufunc__ = None  # `array * tensor` must ask the tensor, not loop over its elements
     __hash__ = object.__hash__
@@ -64,7 +62,7 @@ class Tensor(Attached):
         self._array = plain(array, "the array")
         self._version = Version()
         self._node: Function | None = None
-        self.requires_grad = requires_grad
+        self._requires_grad = truth(requires_grad, "requires_grad")
         self.grad: Tensor | None = None
 
     @classmethod
@@ -74,7 +72,7 @@ class Tensor(Attached):
         output._array = array
         output._version = Version()
         output._node = None
-        output.requires_grad = False
+        output._requires_grad = False
         output.grad = None
         return output
 
@@ -89,6 +87,17 @@ class Tensor(Attached):
             self._check_unused()
         with autograd.no_grad():
             self.copy_(values)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients are wanted for this tensor, or flow through it. It can be set on leaves."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        if self._node is not None:
+            raise RuntimeError("requires_grad can be set on a leaf; this tensor was computed: use detach() first")
+        self._requires_grad = truth(requires_grad, "requires_grad")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -157,8 +166,6 @@ class Tensor(Attached):
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Switch `requires_grad` of a leaf in place; returns the tensor itself."""
-        if self._node is not None:
-            raise RuntimeError("requires_grad_() needs a leaf: this tensor was computed; use detach() first")
         self.requires_grad = requires_grad
         return self
 
@@ -434,6 +441,13 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     native = array.dtype.newbyteorder("=")
     kept = isinstance(source, np.ndarray) and native in FLOATS
     return Tensor(array.astype(native if kept else np.float32, copy=False), requires_grad)
+
+
+def truth(value: Any, name: str) -> bool:
+    """Return True or False; TypeError for anything else."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is True or False, not {value!r}")
+    return bool(value)
 
 
 def check_keeps_gradient(value: Any, otherwise: str) -> None:

@@ -222,8 +222,20 @@ def test_argmax_and_argmin():
 def test_requires_grad_can_be_switched_on_leaves_only():
     x = ma.tensor([1.0]).requires_grad_()
     assert x.is_leaf
+    y = x * 2
     with pytest.raises(RuntimeError, match="detach"):
-        (x * 2).requires_grad_(False)
+        y.requires_grad_(False)
+    with pytest.raises(RuntimeError, match="detach"):
+        y.requires_grad = False
+    assert y.requires_grad
+    for wrong in (1, "no", None, [True]):
+        with pytest.raises(TypeError, match="requires_grad is True or False, not"):
+            x.requires_grad = wrong
+        with pytest.raises(TypeError, match="requires_grad is True or False, not"):
+            ma.tensor([1.0], requires_grad=wrong)
+    assert x.requires_grad
+    x.requires_grad = False
+    assert not (x * 2).requires_grad
     with pytest.raises(RuntimeError, match="requires_grad=True"):
         ma.tensor([1.0]).retain_grad()
 

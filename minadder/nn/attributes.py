@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ MOST_LOOKED_AT = 100
 """How many members of a list are looked at for modules in it: a list of data may have millions."""
 
 
-HOLDERS = (list, tuple, set, frozenset, Mapping)
+HOLDERS = (list, tuple, set, frozenset, dict)
 
 
 def is_module(value: Any) -> bool:
@@ -78,9 +78,11 @@ def hides(value: Any, modules: set[Module]) -> bool:
 
 
 def members(value: Any, depth: int = 3) -> Iterator[Any]:
-    """Yield what is inside lists and dictionaries, and in those inside them."""
-    inside = value.values() if isinstance(value, Mapping) else value
+    """Yield what is inside lists and dictionaries, and in those inside them, but no numbers and names."""
+    inside = value.values() if isinstance(value, dict) else value
     for member in itertools.islice(inside, MOST_LOOKED_AT):
+        if type(member) in (int, float, str):
+            continue
         if isinstance(member, HOLDERS) and depth:
             yield from members(member, depth - 1)
         else:
