@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -75,6 +75,21 @@ def whole(value: Any, name: str, least: int | None = None, most: int | None = LA
     if most is not None and number > most:
         raise ValueError(f"{name} must be at most {most}, not {shown(number)}")
     return number
+
+
+def sizes(value: Any, name: str) -> tuple[int, ...]:
+    """Return a sequence of ints of at least 1 as a tuple; TypeError or ValueError for another, naming the part.
+
+    Examples
+    --------
+    >>> from minadder.checks import sizes
+    >>> sizes([3, 32, 32], "input_shape")
+    (3, 32, 32)
+    """
+    given = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
+        raise TypeError(f"{name} must be a tuple or a list of ints, such as (3, 32, 32), not {shown(value)}")
+    return tuple(whole(size, f"{name}[{i}]", 1) for i, size in enumerate(given))
 
 
 def seed_number(value: Any) -> int:
@@ -178,6 +193,14 @@ def array_like(value: Any, name: str) -> NDArray[Any]:
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array, not {shown(value)}: {error}") from None
+
+
+def real_array(value: Any, name: str) -> NDArray[np.float64]:
+    """Return a copy of real numbers as an array of float64; TypeError or ValueError for what holds others."""
+    array = array_like(value, name)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, not {described(value)}")
+    return array.astype(np.float64)
 
 
 def fits_memory(shape: tuple[int, ...], itemsize: int, what: str) -> None:

@@ -43,7 +43,7 @@ def measure(net: Module, data: Loader | Dataset, loss: Module | None = None) -> 
         with no_grad():
             for inputs, labels in loader:
                 outputs = net(Tensor(inputs))
-                total += criterion(outputs, targets(criterion, labels, outputs)).item() * len(labels)
+                total += number_of(criterion(outputs, targets(criterion, labels, outputs))).item() * len(labels)
                 correct += count_correct(outputs, labels)
                 many = outputs.ndim == 2 and outputs.shape[1] >= MANY_CLASSES
                 among_five += count_among_first(outputs.numpy(), labels, 5) if many else 0
@@ -59,17 +59,36 @@ def check_net(net: Module) -> None:
 
 
 def loss_or_default(loss: Module | None) -> Module:
-    """Return a loss module, for None the cross-entropy; TypeError for a name, a function or a class."""
+    """Return a loss module, for None the cross-entropy; TypeError or ValueError for what gives no mean of a batch."""
     if loss is None:
         return CrossEntropyLoss()
-    return instance(loss, "loss", Module, "a loss module, such as nn.CrossEntropyLoss(), or None")
+    instance(loss, "loss", Module, "a loss module, such as nn.CrossEntropyLoss(), or None")
+    if getattr(loss, "reduction", "mean") != "mean":
+        raise ValueError(
+            f"loss must give the mean over a batch, of which the mean over all examples is made, not {loss!r}: use "
+            f'reduction="mean"'
+        )
+    return loss
 
 
 def targets(loss: Module, labels: Array, outputs: Tensor) -> Array:
     """Return labels as the loss takes them: class numbers, or for the binary loss 0 and 1 in the outputs' shape."""
     if isinstance(loss, BCEWithLogitsLoss):
+        if outputs.size != len(labels):
+            raise ValueError(
+                f"BCEWithLogitsLoss needs one logit for each example, but the net gives outputs of shape "
+                f"{outputs.shape} for {len(labels)}: use nn.CrossEntropyLoss(), or a last layer of 1 unit"
+            )
         return labels.reshape(outputs.shape).astype(outputs.dtype)
     return labels
+
+
+def number_of(result: Tensor) -> Tensor:
+    """Return what a loss gave, once it is a Tensor of one number; TypeError or ValueError for another."""
+    instance(result, "the loss's output", Tensor, "a Tensor of one number")
+    if result.size != 1:
+        raise ValueError(f"the loss's output must be a Tensor of one number, but its shape is {result.shape}")
+    return result
 
 
 def count_correct(outputs: Tensor, labels: Array) -> int:

@@ -17,7 +17,7 @@ from minadder.checks import choice, described, instance, whole
 from minadder.data import Dataset, Loader
 from minadder.data.loader import as_loader
 from minadder.diagnosis import finite, first_non_finite, warn_without_batchnorm
-from minadder.evaluation import check_net, count_correct, loss_or_default, measure, targets
+from minadder.evaluation import check_net, count_correct, loss_or_default, measure, number_of, targets
 from minadder.nn import Module, Parameter
 from minadder.nn.adder import AdderLayer
 from minadder.nn.batchnorm import BatchNorm
@@ -277,7 +277,7 @@ def train_step(run: Run, inputs: Array, labels: Array, loss: Module) -> tuple[fl
     """Do one step on a batch, and return the loss and the outputs."""
     run.optimizer.zero_grad()
     outputs = run.net(Tensor(inputs))
-    result = loss(outputs, targets(loss, labels, outputs))
+    result = number_of(loss(outputs, targets(loss, labels, outputs)))
     value = result.item()
     if not math.isfinite(value):
         raise RuntimeError(

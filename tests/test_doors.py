@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import minadder as ma
-from minadder import checks, data, models, nn, ops, optim
+from minadder import analysis, checks, data, models, nn, ops, optim
 from minadder.tensor import Tensor
 
 WRONG: tuple[Any, ...] = (
@@ -52,7 +52,7 @@ def layer(kind: Any, inputs: Any = image, **arguments: Any) -> Door:
     return Door(kind, lambda **given: repr(kind(**given)) and kind(**given)(inputs()), lambda: arguments)
 
 
-def maker(function: Any, **arguments: Any) -> Door:
+def maker(function: Any, /, **arguments: Any) -> Door:
     """Return the door of a function that takes arguments which it does not change."""
     return Door(function, function, lambda: arguments)
 
@@ -122,6 +122,15 @@ IMAGES = Tensor(image())
 FILTERS = Tensor(np.ones((2, 2, 1, 1), np.float32))
 SLIDE = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
 WEIGHT = Tensor(np.ones((2, 2), np.float32))
+
+INTERVAL = analysis.Box([0.0], [1.0])
+SAME = analysis.SameOrZero([1.0], [[True]], [0.0])
+
+
+def heights(points: Any) -> Any:
+    """Return a height for each point."""
+    return points[:, 0]
+
 
 DOORS: tuple[Door, ...] = (
     layer(nn.Conv2d, **SIZES, bias=True),
@@ -221,6 +230,43 @@ DOORS: tuple[Door, ...] = (
     *(maker(points, **POINTS) for points in (data.unit_ball, data.two_balls, data.xor)),
     maker(data.digits, seed=0),
     maker(data.load, name="digits"),
+    maker(analysis.Box, low=[0.0], high=[1.0]),
+    maker(analysis.Box.cube, dimension=2, low=0.0, high=1.0),
+    maker(analysis.SameOrZero, scale=[1.0], mask=[[True]], bias=[0.0]),
+    maker(analysis.count, net=net(), input_shape=(2,)),
+    maker(analysis.cycles, operations=analysis.Operations(1, 1)),
+    maker(analysis.energy, operations=analysis.Operations(1, 1), numbers="int8"),
+    Door(
+        analysis.register_counter,
+        lambda layer, counter: analysis.register_counter(layer, counter),
+        lambda: {"layer": type("Own", (nn.Module,), {}), "counter": lambda *_: {}},
+    ),
+    maker(analysis.closed_channels, net=net(), inputs=rows()),
+    maker(analysis.filter_gradient_norms, net=net(), inputs=rows(), labels=np.array([0, 1])),
+    maker(analysis.separation, features=rows(), labels=np.array([0, 1])),
+    maker(analysis.fit_weights, weights=rows()),
+    maker(analysis.descend, x=[1.0], start=[0.0], rate=0.5, steps=1, weight_grad="sign", target=1.0),
+    *(
+        maker(variance, entries=2, input_variance=1.0, filter_variance=1.0)
+        for variance in (analysis.adder_variance, analysis.conv_variance, analysis.misprinted_adder_variance)
+    ),
+    maker(analysis.output_variance, entries=2, input_variance=1.0, filter_variance=1.0, samples=4, seed=0),
+    maker(analysis.random_tents, function=heights, box=INTERVAL, count=2, radius=0.5, rng=np.random.default_rng(0)),
+    maker(
+        analysis.fitted_tents,
+        tents=analysis.Tents(np.array([[0.5]]), np.ones(1), 1.0),
+        function=heights,
+        box=INTERVAL,
+        samples=4,
+        rng=np.random.default_rng(0),
+    ),
+    maker(analysis.lemma2_net, centres=[[0.0]], a=[1.0], b=[0.0], box=INTERVAL, constant=0.0),
+    maker(analysis.radial_sum, points=[[1.0]], centres=[[0.0]], a=[1.0], b=[0.0]),
+    maker(analysis.scaled_adder, filters=[[0.0]], scale=[1.0], bias=[0.0]),
+    maker(analysis.lemma5_layers, layer=SAME, box=INTERVAL),
+    maker(analysis.adder_net, layers=[SAME], box=INTERVAL),
+    maker(analysis.linear_net, layers=[SAME]),
+    maker(analysis.staircase, function=heights, box=INTERVAL, cells=2, ramp=0.5),
     Door(ma.fit, ma.fit, training),
     Door(ma.evaluate, ma.evaluate, lambda: {"net": net(), "data": data.xor(4), "loss": None}),
     maker(ma.manual_seed, seed=0),
@@ -234,6 +280,8 @@ ALONE = {
     optim.AdderLR, optim.Schedule, data.Examples,  # abstract
     data.cifar10, data.cifar100, data.mnist,  # without arguments
     data.mnist5k, data.imagefolder, data.ImageFolder,  # files; their tests are theirs
+    analysis.Count, analysis.LayerCount, analysis.Operations, analysis.OutputVariance, analysis.Separation,
+    analysis.Tents, analysis.WeightFits,  # results
 }  # fmt: skip
 
 
@@ -259,7 +307,7 @@ def test_the_arguments_are_those_of_the_callable(door: Door) -> None:
         assert list(door.arguments()) == list(inspect.signature(door.covers).parameters)
 
 
-@pytest.mark.parametrize("package", [nn, optim, models, data])
+@pytest.mark.parametrize("package", [nn, optim, models, data, analysis])
 def test_every_public_callable_is_a_door(package: Any) -> None:
     public = {value for name in package.__all__ if callable(value := getattr(package, name))}
     assert public - {door.covers for door in DOORS} - ALONE == set()
@@ -287,10 +335,13 @@ def is_told(error: Exception | None, argument: str, value: Any) -> bool:
     message = str(error)
     if isinstance(error, FileNotFoundError):
         return str(value) in message
+    if argument == "function" and value is int:
+        return True  # a function, and the error is its own
     name = {"x": "the input", "w": "the filters", "initial_lr": "lr", "params": "param"}.get(
         argument, argument
     ).removesuffix("s")
-    told = name, checks.described(value), checks.shown(value), type(value).__name__
+    shape = "shape" if isinstance(error, ValueError) else name
+    told = name, shape, checks.described(value), checks.shown(value), type(value).__name__
     return isinstance(error, REFUSALS) and "unhashable" not in message and any(word in message for word in told)
 
 
@@ -354,6 +405,13 @@ def test_sizes_of_windows_are_machine_integers() -> None:
         ({"loss": "ce"}, TypeError, r"loss must be a loss module, such as nn\.CrossEntropyLoss\(\), or None, not 'ce'"),
         ({"loss": ops.cross_entropy}, TypeError, "loss must be a loss module"),
         ({"loss": nn.CrossEntropyLoss}, TypeError, r"make one with CrossEntropyLoss\(\.\.\.\)"),
+        (
+            {"loss": nn.CrossEntropyLoss("sum")},
+            ValueError,
+            r"mean over a batch.* not CrossEntropyLoss\(reduction='sum'\)",
+        ),
+        ({"loss": nn.BCEWithLogitsLoss()}, ValueError, r"one logit for each example.*shape \(8, 2\) for 8"),
+        ({"loss": nn.ReLU()}, TypeError, "ReLU.forward"),
         ({"schedule": "cosine"}, TypeError, r"schedule must be a schedule .* such as optim\.Cosine\(\)"),
         ({"p_schedule": 2}, TypeError, r"p_schedule must be optim\.LinearP\(\), or None, not 2 of type int"),
         ({"callbacks": ma.callbacks.Progress()}, TypeError, r"callbacks must be a list of callbacks, such as \["),

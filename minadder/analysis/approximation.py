@@ -19,6 +19,7 @@ from minadder import nn
 from minadder.analysis.box import Box
 from minadder.analysis.two_layers import lemma2_net
 from minadder.autograd import Array
+from minadder.checks import described, fits_memory, instance, number, real_array, whole
 
 Function = Callable[[Array], Array]
 """A function from points (N, d) to values (N,)."""
@@ -105,8 +106,9 @@ def random_tents(function: Function, box: Box, count: int, radius: float, rng: n
     >>> bool(np.abs(tents(np.array([[0.0], [0.5]])) - [1, 1.5]).max() < 0.2)
     True
     """
-    if count < 1 or not 0 < radius < math.inf:
-        raise ValueError(f"the number of tents and their radius must be above 0, not {count} and {radius}")
+    check_sampling(function, box, rng)
+    count, radius = whole(count, "count", 1), number(radius, "radius", "(0, inf)")
+    fits_memory((count, box.dimension), 80, "the candidates for tents")
     around = box.grown(radius)
     candidates = around.draw(max(CANDIDATES, 10 * count), rng)
     values = values_of(function, box.clip(candidates))
@@ -125,9 +127,26 @@ def fitted_tents(tents: Tents, function: Function, box: Box, samples: int, rng: 
     Directions in which the heights hardly count, below a hundredth of the largest singular value, are left out: where
     few points lie under a tent its height would otherwise be anything.
     """
+    instance(tents, "tents", Tents, "analysis.Tents, such as analysis.random_tents(...) gives")
+    check_sampling(function, box, rng)
+    samples = whole(samples, "samples", 1)
+    fits_memory((samples, len(tents.heights)), 8, "the tents at the samples")
     points = box.draw(samples, rng)
     heights = np.linalg.lstsq(tents.features(points), values_of(function, points), rcond=1e-2)[0]
     return Tents(tents.centres, heights, tents.radius)
+
+
+def check_sampling(function: Function, box: Box, rng: np.random.Generator) -> None:
+    """Raise TypeError unless it is a function on a box, and a generator of NumPy's."""
+    check_function(function, box)
+    instance(rng, "rng", np.random.Generator, "a NumPy generator, such as np.random.default_rng(0)")
+
+
+def check_function(function: Function, box: Box) -> None:
+    """Raise TypeError unless it is a function on a box."""
+    if not callable(function):
+        raise TypeError(f"function must be a function of points (N, d), not {described(function)}")
+    instance(box, "box", Box, "an analysis.Box")
 
 
 def smoothed(function: Function, box: Box, points: Array, radius: float, side: int) -> Array:
@@ -142,7 +161,7 @@ def smoothed(function: Function, box: Box, points: Array, radius: float, side: i
 
 def values_of(function: Function, points: Array) -> Array:
     """Return a function's values as float64 (N,), once they are that and finite."""
-    values = np.asarray(function(points), np.float64)
+    values = real_array(function(points), "what the function gives")
     if values.shape != points.shape[:1] or not np.isfinite(values).all():
         raise ValueError(
             f"the function must give one finite number for each of {len(points)} points; it gave shape {values.shape}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minadder.analysis.counting import Operations
+from minadder.checks import choice, instance
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,14 @@ def energy(operations: Operations, numbers: str = "float32") -> float:
     >>> analysis.energy(analysis.Operations(multiplications=10), "float32")
     37.0
     """
-    if numbers not in ENERGY:
-        raise ValueError(f"numbers must be one of {', '.join(map(repr, ENERGY))}, not {numbers!r}")
+    choice(numbers, "numbers", ENERGY)
     check_no_xnors(operations, "energy")
     cost = ENERGY[numbers]
     return cost.addition * operations.additions + cost.multiplication * operations.multiplications
 
 
 def check_no_xnors(operations: Operations, what: str) -> None:
-    """Raise ValueError where there are XNORs."""
+    """Raise an error for what are no operations, and where there are XNORs."""
+    instance(operations, "operations", Operations, "analysis.Operations, such as analysis.count(...).total() gives")
     if operations.xnors:
         raise ValueError(f"the {what} of {operations.xnors} XNORs cannot be told: the source gives none for an XNOR")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import minadder as ma
 from minadder import nn, optim
 from minadder.autograd import Array
+from minadder.checks import number, real_array, whole
 
 
 def descend(
@@ -58,7 +59,9 @@ def descend(
     >>> analysis.descend([1.0], [0.0], 0.5, 3, "full_precision").ravel().tolist()
     [0.0, 0.5, 0.75, 0.875]
     """
-    point, first = np.array(x, np.float64), np.array(start, np.float64)
+    point, first = real_array(x, "x"), real_array(start, "start")
+    rate, steps = number(rate, "rate", "(0, inf)"), whole(steps, "steps", 0)
+    target = None if target is None else number(target, "target", "(-inf, inf)")
     if point.ndim != 1 or point.shape != first.shape:
         raise ValueError(f"x and the first filter must have one shape (n,), not {point.shape} and {first.shape}")
     unit = nn.AdderLinear(len(point), 1, weight_grad=weight_grad)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minadder import ops
 from minadder.autograd import Array, no_grad
-from minadder.checks import number, seed_number, whole
+from minadder.checks import fits_memory, number, seed_number, whole
 from minadder.tensor import Tensor
 
 NUMBERS_AT_ONCE = 2_000_000
@@ -24,6 +24,7 @@ def conv_variance(entries: int, input_variance: float, filter_variance: float) -
     >>> conv_variance(9, 2.0, 0.5)
     9.0
     """
+    entries, input_variance, filter_variance = check_variances(entries, input_variance, filter_variance)
     return entries * input_variance * filter_variance
 
 
@@ -39,12 +40,21 @@ def adder_variance(entries: int, input_variance: float, filter_variance: float) 
     >>> round(adder_variance(1, 0.5, 0.5), 4)
     0.3634
     """
+    entries, input_variance, filter_variance = check_variances(entries, input_variance, filter_variance)
     return (1 - 2 / math.pi) * entries * (input_variance + filter_variance)
 
 
 def misprinted_adder_variance(entries: int, input_variance: float, filter_variance: float) -> float:
     """Return √(π/2)·K·(Var[X] + Var[F]), as Universal AdderNets, Eq. 23 (preprint 29) has it; it is wrong."""
+    entries, input_variance, filter_variance = check_variances(entries, input_variance, filter_variance)
     return math.sqrt(math.pi / 2) * entries * (input_variance + filter_variance)
+
+
+def check_variances(entries: int, input_variance: float, filter_variance: float) -> tuple[int, float, float]:
+    """Return K and both variances once they are above 0; TypeError or ValueError for others."""
+    variances = (("input_variance", input_variance), ("filter_variance", filter_variance))
+    x_variance, f_variance = (number(value, name, "(0, inf)") for name, value in variances)
+    return whole(entries, "entries", 1), x_variance, f_variance
 
 
 @dataclass(frozen=True)
@@ -97,10 +107,9 @@ def output_variance(
     >>> abs(measured.adder.variance / analysis.adder_variance(9, 1.0, 1.0) - 1) < 0.2
     True
     """
-    entries = whole(entries, "entries", 1)
+    entries, input_variance, filter_variance = check_variances(entries, input_variance, filter_variance)
     samples = whole(samples, "samples", 2)
-    input_variance = number(input_variance, "input_variance", "(0, inf)")
-    filter_variance = number(filter_variance, "filter_variance", "(0, inf)")
+    fits_memory((entries,), 32, "one window and filter")
     generator = np.random.default_rng(seed_number(seed))
     outputs: dict[str, list[Array]] = {"adder": [], "conv": []}
     most = max(NUMBERS_AT_ONCE // entries, 1)

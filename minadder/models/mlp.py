@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
-import numpy as np
-
-from minadder import nn
-from minadder.checks import shown, whole
+from minadder import checks, nn
 from minadder.nn.convert import activation, check_kind, fully_connected
 
 
@@ -48,12 +44,7 @@ def mlp(sizes: Sequence[int], layer: str = "adder") -> nn.Sequential:
     )
     """
     check_kind(layer)
-    given: Any = sizes
-    if isinstance(given, np.ndarray):
-        given = given.tolist()
-    if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
-        raise TypeError(f"sizes must be a tuple or a list of ints, such as (784, 100, 10), not {shown(sizes)}")
-    sizes = tuple(whole(size, f"sizes[{i}]", 1) for i, size in enumerate(given))
+    sizes = checks.sizes(sizes, "sizes")
     if len(sizes) < 2:
         raise ValueError(f"mlp needs the sizes of the input and of the output at least, not {sizes}")
     modules: dict[str, nn.Module] = {"flatten": nn.Flatten()}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from minadder import nn
-from minadder.checks import choice, shown, whole
+from minadder.checks import choice, sizes
 from minadder.models.lenet import lenet5_bn
 from minadder.models.lenetpp import lenetpp
 from minadder.models.mlp import mlp
@@ -100,16 +100,9 @@ def build(
 resnet20, resnet32
     """
     network = NETWORKS[choice(name, "the network", NETWORKS)]
-    shape = network.input_shape if input_shape is None else check_shape(input_shape)
+    shape = network.input_shape if input_shape is None else sizes(input_shape, "input_shape")
     check_takes(name, shape)
     return network.make(layer, network.num_classes if num_classes is None else num_classes, shape)
-
-
-def check_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of one input as a tuple of ints of at least 1; TypeError or ValueError for another."""
-    if not isinstance(shape, (tuple, list)) or not shape:
-        raise TypeError(f"input_shape must be the axes of one input, such as (3, 32, 32), not {shown(shape)}")
-    return tuple(whole(size, f"input_shape[{i}]", 1) for i, size in enumerate(shape))
 
 
 def check_takes(name: str, shape: tuple[int, ...]) -> None:
