@@ -810,6 +810,24 @@ BUGS = {
         "losses.argmax(axis=1)",
         (TOY, "-k", "ten_starts"),
     ),
+    "toys divide the points by 10, which no paper says": Bug(
+        "experiments/toy.py",
+        "scale: float = 1.0",
+        "scale: float = 10.0",
+        (TOY, "-k", "as_they_are_drawn"),
+    ),
+    "toys' pictures have axes of divided points": Bug(
+        "experiments/toy.py",
+        "line = scaled(np.linspace(-reach, reach, side, dtype=np.float32), result.job)",
+        "line = np.linspace(-reach, reach, side, dtype=np.float32)",
+        (TOY, "-k", "axes_of_the_points"),
+    ),
+    "toys of other settings are shown as new ones": Bug(
+        "experiments/toy.py",
+        "if recipe != now:",
+        "if recipe == {}:",
+        (TOY, "-k", "recipe_of_the_same_name"),
+    ),
     "toys are tried on the points of their training again": Bug(
         "experiments/toy.py",
         "points(job.points, 2**32 - 1 - job.seed)",

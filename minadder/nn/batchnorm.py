@@ -77,7 +77,7 @@ class BatchNorm(Module):
 class BatchNorm1d(BatchNorm):
     """Batch normalisation of x (N, C) or (N, C, L): γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10, with ε).
 
-    Parameters, attributes and behaviour are PyTorch's: eps 1e-5, momentum 0.1, unbiased running variance.
+    As PyTorch's with `affine` and `track_running_stats` True: eps 1e-5, momentum 0.1, unbiased running variance.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class BatchNorm1d(BatchNorm):
 class BatchNorm2d(BatchNorm):
     """Batch normalisation of x (N, C, H, W): γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10, with ε).
 
-    Parameters, attributes and behaviour are PyTorch's: eps 1e-5, momentum 0.1, unbiased running variance.
+    As PyTorch's with `affine` and `track_running_stats` True: eps 1e-5, momentum 0.1, unbiased running variance.
 
     Examples
     --------
