@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -32,22 +34,35 @@ def measure(net: Module, data: Loader | Dataset, loss: Module | None = None) -> 
     """Return what `evaluate` does, and the top-5 accuracy."""
     loader = data if isinstance(data, Loader) else Loader(data)
     criterion = CrossEntropyLoss() if loss is None else loss
-    mode = net.training
-    net.eval()
     total, correct, among_five, seen = 0.0, 0, 0, 0
     many = False
-    try:
-        with no_grad():
-            for inputs, labels in loader:
-                outputs = net(Tensor(inputs))
-                total += criterion(outputs, targets(criterion, labels, outputs)).item() * len(labels)
-                correct += count_correct(outputs, labels)
-                many = outputs.ndim == 2 and outputs.shape[1] >= MANY_CLASSES
-                among_five += count_among_first(outputs.numpy(), labels, 5) if many else 0
-                seen += len(labels)
-    finally:
-        net.train(mode)
+    with evaluating(net), no_grad():
+        for inputs, labels in loader:
+            outputs = net(Tensor(inputs))
+            value = criterion(outputs, targets(criterion, labels, outputs)).item()
+            total += value * examples_in(criterion, len(labels))
+            correct += count_correct(outputs, labels)
+            many = outputs.ndim == 2 and outputs.shape[1] >= MANY_CLASSES
+            among_five += count_among_first(outputs.numpy(), labels, 5) if many else 0
+            seen += len(labels)
     return Measured(total / seen, correct / seen, among_five / seen if many else None)
+
+
+@contextmanager
+def evaluating(net: Module) -> Iterator[None]:
+    """Put a net into evaluation mode, and each of its modules back into its own mode at the end."""
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        net.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def examples_in(loss: Module, count: int) -> int:
+    """Return for how many of a batch's examples the loss's value stands as a mean: 1 where it is their sum."""
+    return 1 if getattr(loss, "reduction", "mean") == "sum" else count
 
 
 def targets(loss: Module, labels: Array, outputs: Tensor) -> Array:

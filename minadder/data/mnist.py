@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from minadder.streams import tell
 
 from .checks import seed_number
 from .dataset import Dataset
@@ -115,11 +116,7 @@ def _fetch(missing: list[str]) -> dict[str, NDArray[np.uint8]]:
     from sklearn.datasets import fetch_openml  # here, because it is slow to import
 
     where = ", ".join(str(folder) for folder in data_folders("mnist"))
-    print(
-        f"MNIST: {', '.join(missing)} not found in {where}; fetching from OpenML (about 15 MB, may take minutes) …",
-        file=sys.stderr,
-        flush=True,
-    )
+    tell(f"MNIST: {', '.join(missing)} not found in {where}; fetching from OpenML (about 15 MB, may take minutes) …")
     try:
         # The liac-arff parser needs no pandas; cache=False because the IDX files are the cache.
         bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff", cache=False)
@@ -154,6 +151,6 @@ def _keep(arrays: dict[str, NDArray[np.uint8]]) -> None:
             write_idx(folder / name, array)
     except OSError as error:
         # The data in memory is whole and verified: work goes on, only the next call must fetch again.
-        print(f"MNIST: fetched, but could not be kept in {folder}: {error}", file=sys.stderr, flush=True)
+        tell(f"MNIST: fetched, but could not be kept in {folder}: {error}")
     else:
-        print(f"MNIST: fetched, verified and kept in {folder}", file=sys.stderr, flush=True)
+        tell(f"MNIST: fetched, verified and kept in {folder}")
