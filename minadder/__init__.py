@@ -12,7 +12,8 @@
 from minadder import interruption
 
 if interruption.is_command():
-    interruption.end_at_once()  # before all that takes a second to import
+    interruption.handle_signals()  # before all that takes a second to import
+    interruption.check_working_folder()
 
 # isort: split
 from minadder import analysis, callbacks, data, memory, models, nn, ops, optim

@@ -57,12 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is not None:
         return run(arguments)
-    streams.hold_descriptors()
-    interruption.end_the_work()
+    interruption.begin_work()
     try:
-        return run(sys.argv[1:])
+        with streams.filled():
+            return run(sys.argv[1:])
     finally:
-        interruption.end_at_once()
+        interruption.end_work()
         streams.let_go()
 
 

@@ -1,8 +1,8 @@
-"""Ctrl-C, and being told to end, while `minadder` runs as a command: one line and an exit code, never a traceback.
+"""The process of the command `minadder`: Ctrl-C, or being told to end, is one line and an exit code, no traceback.
 
-While the command is imported and while the process ends, nothing needs to be put in order: the process ends at once.
-In between the first signal raises KeyboardInterrupt, or `Terminated`, so that files are closed and other processes
-ended; a second one, for those who cannot wait for that, ends the process at once too.
+While the command is imported nothing needs to be put in order: a signal ends the process at once. After that the first
+one raises KeyboardInterrupt, or `Terminated`, so that files are closed and other processes ended. Those that follow
+while this is done are passed over; after some seconds of it, one ends the process at once.
 """
 
 from __future__ import annotations
@@ -12,19 +12,28 @@ import os
 import signal
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was told to end: by `kill`, by a batch system, by the terminal that was closed."""
+    """The process was told to end: by `kill`, by a batch system, by a terminal that was closed."""
 
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-"""128 and the signal's number, as shells have it."""
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "terminated"}
+"""The signals, and what they do to a command."""
 
-_work_can_be_ended = False
-_signal: int = signal.SIGINT
-"""The signal that came last."""
+SECONDS_TO_END = 3.0
+"""How long the work may take to end before another signal ends the process."""
+
+
+class State:
+    """What the handler knows: the signal that came last, and when it may end the process without more ado."""
+
+    number: int = signal.SIGINT
+    at_work = False
+    end_at = 0.0
 
 
 def is_command() -> bool:
@@ -34,58 +43,76 @@ def is_command() -> bool:
         return os.path.basename(program) == "minadder"  # noqa: PTH119
     words = sys.orig_argv
     place = next((place for place, word in enumerate(words) if word.startswith("-m")), 0)
-    return "".join(words[place : place + 2]) == "-mminadder" or words[place] == "-mminadder"
+    return "-mminadder" in (words[place], "".join(words[place : place + 2]))
 
 
-def end_at_once() -> None:
-    """Have signals end the process at once from now on, but those that are ignored, as in the background of a shell."""
-    global _work_can_be_ended
-    _work_can_be_ended = False
-    for number, default in ((signal.SIGINT, signal.default_int_handler), *((n, signal.SIG_DFL) for n in TO_END)):
-        if signal.getsignal(number) is default:
+def check_working_folder() -> None:
+    """End this process where the folder that it was started in is gone: other packages ask for it as they are imported.
+
+    Raises
+    ------
+    SystemExit
+        With a line for standard error.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise SystemExit(f"minadder: the working folder cannot be used ({error.strerror}): go to another one") from None
+
+
+def handle_signals() -> None:
+    """Have signals end this process in order, but those that are ignored, as in the background of a shell."""
+    for number in WORDS:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, handle)
-
-
-def end_the_work() -> None:
-    """Have the next signal raise KeyboardInterrupt or `Terminated`, also where that gets lost in a destructor."""
-    global _work_can_be_ended
-    end_at_once()
-    _work_can_be_ended = True
     sys.unraisablehook = raise_again
 
 
-TO_END = (signal.SIGTERM, signal.SIGHUP)
+def begin_work() -> None:
+    """Have the next signal raise KeyboardInterrupt or `Terminated`."""
+    handle_signals()
+    State.at_work = True
+
+
+def end_work() -> None:
+    """Pass over Ctrl-C from now on, and other signals if one has come: Python ends in a moment, with the exit code."""
+    State.at_work = False
+    for number in WORDS if State.end_at else (signal.SIGINT,):
+        if signal.getsignal(number) is handle:
+            signal.signal(number, signal.SIG_IGN)
+    # Python notes a Ctrl-C that leaves an `exec` of text, such as that of a dataclass, as one that nobody handled, and
+    # ends the process by the signal in place of the exit code, unless another `exec` comes to its end.
+    exec("")
 
 
 def handle(number: int, frame: Any) -> None:
     """End the work, or the process."""
-    global _work_can_be_ended, _signal
-    _signal = number
-    if _work_can_be_ended:
-        _work_can_be_ended = False
+    State.number = number
+    if State.at_work:
+        State.at_work, State.end_at = False, time.monotonic() + SECONDS_TO_END
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
-    with contextlib.suppress(OSError):
-        os.write(2, f"\nminadder: {in_words()}\n".encode())
-    os._exit(exit_code())
+    if time.monotonic() > State.end_at:
+        with contextlib.suppress(OSError):
+            os.write(2, f"\nminadder: {in_words()}\n".encode())
+        os._exit(exit_code())
 
 
 def in_words() -> str:
     """Return what the last signal did."""
-    return "interrupted" if _signal == signal.SIGINT else "terminated"
+    return WORDS[signal.Signals(State.number)]
 
 
 def exit_code() -> int:
-    """Return the exit code that tells of the last signal."""
-    return EXIT_CODES[signal.Signals(_signal)]
+    """Return the exit code that tells of the last signal: 128 and its number, as shells have it."""
+    return 128 + State.number
 
 
 def raise_again(lost: Any) -> None:
-    """Send a signal again whose exception was raised where Python must drop it; tell of other exceptions as usual."""
-    global _work_can_be_ended
+    """Send a signal again whose exception came where Python must drop it, as in a destructor; tell of others."""
     if not isinstance(lost.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
-    _work_can_be_ended = True
-    again = threading.Timer(0.01, os.kill, (os.getpid(), _signal))
+    State.at_work = True
+    again = threading.Timer(0.01, os.kill, (os.getpid(), State.number))
     again.daemon = True
     again.start()

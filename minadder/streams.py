@@ -11,6 +11,8 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 LONGEST = 120
@@ -161,13 +163,24 @@ class Display(io.TextIOBase):
             raise OSError("this stream has no descriptor") from None
 
 
-def hold_descriptors() -> None:
-    """Open nothing in the place of standard streams that are closed, so that no file of results gets their number."""
+@contextlib.contextmanager
+def filled() -> Iterator[None]:
+    """Have standard streams where there are none, for what other packages write, or their processes inherit.
+
+    Descriptors that are closed are taken too: a file of results must not get the number of standard error.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest number that is free
+    before = sys.stdout, sys.stderr
+    with Path(os.devnull).open("w", encoding="utf-8") as nothing:
+        sys.stdout, sys.stderr = (stream if flushed(stream) else nothing for stream in before)
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
 
 
 def let_go() -> None:
@@ -179,10 +192,9 @@ def let_go() -> None:
 
 
 def flushed(stream: Any) -> bool:
-    """Write what is in a stream's buffer, and return whether that went well."""
+    """Write what is in a stream's buffer, and return whether there is a stream and that went well."""
     try:
-        if stream is not None:
-            stream.flush()
-    except (OSError, ValueError):
+        stream.flush()
+    except (AttributeError, OSError, ValueError):
         return False
     return True

@@ -26,7 +26,8 @@ def plain(text: object) -> str:
     >>> print(plain("$x$ \x1b[0m"))
     \$x\$ \x1b[0m
     """
-    return "\n".join(printable(line, LONGEST_LINE) for line in str(text).split("\n")).replace("$", r"\$")
+    shown = "\n".join(printable(line, LONGEST_LINE) for line in str(text).split("\n")).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown  # legends leave out what begins with an underscore
 
 
 def import_matplotlib() -> None:
