@@ -22,7 +22,7 @@ import numpy as np
 from numba.core import config
 
 import minadder
-from minadder import kernel_cache, machine
+from minadder import kernel_cache, machine, streams
 from minadder.data.cifar import CIFAR10, CIFAR100, find_archive
 from minadder.data.mnist import DIGESTS, find_file
 from minadder.files import as_path
@@ -67,15 +67,15 @@ def run(options: argparse.Namespace) -> int:
     """Print all findings, and return 1 when something is broken."""
     findings = list(examine(CHECKS))
     for finding in findings:
-        print(f"{finding.label + ':':<17}{finding.text}")
+        streams.say(f"{finding.label + ':':<17}{finding.text}")
     warned = [text for finding in findings for text in finding.warnings]
     broken = [text for finding in findings for text in finding.broken]
-    print()
+    streams.say("")
     for kind, texts in (("warning", warned), ("broken", broken)):
         for text in texts:
-            print(f"{kind}: {text}")
+            streams.say(f"{kind}: {text}")
     if not warned and not broken:
-        print("nothing is wrong")
+        streams.say("nothing is wrong")
     return 1 if broken else 0
 
 

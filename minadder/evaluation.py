@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -35,21 +37,17 @@ def measure(net: Module, data: Loader | Dataset, loss: Module | None = None) -> 
     check_net(net)
     loader = as_loader(data, "data")
     criterion = loss_or_default(loss)
-    mode = net.training
-    net.eval()
     total, correct, among_five, seen = 0.0, 0, 0, 0
     many = False
-    try:
-        with no_grad():
-            for inputs, labels in loader:
-                outputs = net(Tensor(inputs))
-                total += number_of(criterion(outputs, targets(criterion, labels, outputs))).item() * len(labels)
-                correct += count_correct(outputs, labels)
-                many = outputs.ndim == 2 and outputs.shape[1] >= MANY_CLASSES
-                among_five += count_among_first(outputs.numpy(), labels, 5) if many else 0
-                seen += len(labels)
-    finally:
-        net.train(mode)
+    with evaluating(net), no_grad():
+        for inputs, labels in loader:
+            outputs = net(Tensor(inputs))
+            value = number_of(criterion(outputs, targets(criterion, labels, outputs))).item()
+            total += value * examples_in(criterion, len(labels))
+            correct += count_correct(outputs, labels)
+            many = outputs.ndim == 2 and outputs.shape[1] >= MANY_CLASSES
+            among_five += count_among_first(outputs.numpy(), labels, 5) if many else 0
+            seen += len(labels)
     return Measured(total / seen, correct / seen, among_five / seen if many else None)
 
 
@@ -59,16 +57,30 @@ def check_net(net: Module) -> None:
 
 
 def loss_or_default(loss: Module | None) -> Module:
-    """Return a loss module, for None the cross-entropy; TypeError or ValueError for what gives no mean of a batch."""
+    """Return a loss module, for None the cross-entropy; an error for what does not give one number for a batch."""
     if loss is None:
         return CrossEntropyLoss()
     instance(loss, "loss", Module, "a loss module, such as nn.CrossEntropyLoss(), or None")
-    if getattr(loss, "reduction", "mean") != "mean":
-        raise ValueError(
-            f"loss must give the mean over a batch, of which the mean over all examples is made, not {loss!r}: use "
-            f'reduction="mean"'
-        )
+    if getattr(loss, "reduction", "mean") not in ("mean", "sum"):
+        raise ValueError(f'loss must give one number for a batch, not {loss!r}: use reduction="mean" or "sum"')
     return loss
+
+
+@contextmanager
+def evaluating(net: Module) -> Iterator[None]:
+    """Put a net into evaluation mode, and each of its modules back into its own mode at the end."""
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        net.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def examples_in(loss: Module, count: int) -> int:
+    """Return for how many of a batch's examples the loss's value stands as a mean: 1 where it is their sum."""
+    return 1 if getattr(loss, "reduction", "mean") == "sum" else count
 
 
 def targets(loss: Module, labels: Array, outputs: Tensor) -> Array:

@@ -854,13 +854,13 @@ BUGS = {
     ),
     "what is killed leaves its processes": Bug(
         "experiments/workers.py",
-        "if os.getppid() != parent:",
-        "if os.getppid() == 0:",
+        "while os.getppid() == parent:",
+        "while True:",
         ("tests/test_workers.py", "-k", "killed"),
     ),
     "what is stopped leaves its processes": Bug(
         "experiments/workers.py",
-        "results.throw(KeyboardInterrupt())",
+        "executor.shutdown(kill_workers=True)",
         "pass",
         ("tests/test_workers.py", "-k", "closed_before"),
     ),

@@ -406,9 +406,9 @@ def test_sizes_of_windows_are_machine_integers() -> None:
         ({"loss": ops.cross_entropy}, TypeError, "loss must be a loss module"),
         ({"loss": nn.CrossEntropyLoss}, TypeError, r"make one with CrossEntropyLoss\(\.\.\.\)"),
         (
-            {"loss": nn.CrossEntropyLoss("sum")},
+            {"loss": nn.CrossEntropyLoss("none")},
             ValueError,
-            r"mean over a batch.* not CrossEntropyLoss\(reduction='sum'\)",
+            r"one number for a batch, not CrossEntropyLoss\(reduction='none'\)",
         ),
         ({"loss": nn.BCEWithLogitsLoss()}, ValueError, r"one logit for each example.*shape \(8, 2\) for 8"),
         ({"loss": nn.ReLU()}, TypeError, "ReLU.forward"),

@@ -6,10 +6,10 @@ import argparse
 import textwrap
 from collections.abc import Callable
 
-from minadder import analysis, models
+from minadder import analysis, models, streams
 from minadder.analysis.cost import ENERGY
 from minadder.analysis.counting import PARTS, Count, Operations
-from minadder.commands.train import positive_int
+from minadder.commands.arguments import positive_int
 from minadder.nn.convert import KINDS
 from minadder.tables import WIDTH, table
 from minadder.training import set_p
@@ -113,13 +113,13 @@ def run(options: argparse.Namespace) -> int:
         kind, printed = "adder", f"{printed} at p = 1, where training ends"
     counted = analysis.count(net, input_shape)
     name = f"{options.network}, {printed}, {'×'.join(map(str, input_shape))}, {num_classes} classes"
-    print(*layer_table(counted, f"{name}: operations for one example")[1:], sep="\n")
+    streams.say(*layer_table(counted, f"{name}: operations for one example")[1:])
     own = (input_shape, num_classes) == (network.input_shape, network.num_classes)
     papers = PAPERS.get(options.network, {}).get(kind) if own else None
-    print(*total_table(counted, papers), sep="\n")
+    streams.say(*total_table(counted, papers))
     if papers is not None and options.network in NOTES:
-        print(textwrap.fill(NOTES[options.network], WIDTH))
-    print(*cost_table(counted.total(), PAPER_CYCLES.get((options.network, kind)) if own else None), sep="\n")
+        streams.say(textwrap.fill(NOTES[options.network], WIDTH))
+    streams.say(*cost_table(counted.total(), PAPER_CYCLES.get((options.network, kind)) if own else None))
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minadder import files, plot, provenance
-from minadder.commands.train import seed
+from minadder import files, provenance, streams
+from minadder.commands import results
+from minadder.commands.arguments import seed
 from minadder.experiments import theory
 from minadder.plot import theory as figures
 from minadder.tables import WIDTH, table
@@ -60,14 +60,14 @@ def run(options: argparse.Namespace) -> int:
     """
     part = PARTS[options.part]
     out = options.out or Path("runs") / f"theory-{options.part}"
-    out.mkdir(parents=True, exist_ok=True)
+    results.prepared(out, [f"{options.part}.{ending}" for ending in ("txt", "json", "png")])
     content = part.measure(options.quick, options.seed)
     told = [line if len(line) <= WIDTH else textwrap.fill(line, WIDTH) for line in part.tell(content)]
-    print(*told, sep="\n")
     files.write_file(out / f"{options.part}.txt", provenance.with_head(options.typed, told))
     files.write_file(out / f"{options.part}.json", (json.dumps(content) + "\n").encode())
-    plot.save_figure(part.draw(content), out / f"{options.part}.png")
-    print(f"\nwritten: {options.part}.txt, {options.part}.json, {options.part}.png in {out}")
+    drawn = results.draw(lambda: part.draw(content), out / f"{options.part}.png")
+    figure = f", {options.part}.png" if drawn else ""
+    streams.say(*told, "", f"written: {options.part}.txt, {options.part}.json{figure} in {out}")
     return 0
 
 
@@ -107,11 +107,6 @@ def tell_lemma2(content: Content) -> list[str]:
 def least(content: Content, construction: str) -> float:
     """Return the least error of a construction over the trials."""
     return min(float(trial[f"largest_difference_{construction}"]) for trial in content["trials"])
-
-
-def to_stderr(line: str) -> None:
-    """Tell of the progress."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def tell_approximation(content: Content) -> list[str]:
@@ -208,7 +203,7 @@ def tell_propositions(content: Content) -> list[str]:
 PARTS = {
     "lemma2": Part(theory.lemma2, figures.lemma2_figure, tell_lemma2),
     "approximation": Part(
-        partial(theory.approximate, tell=to_stderr), figures.approximation_figure, tell_approximation
+        partial(theory.approximate, tell=streams.tell), figures.approximation_figure, tell_approximation
     ),
     "theorem6": Part(theory.theorem6, figures.theorem6_figure, tell_theorem6),
     "propositions": Part(theory.descents, figures.propositions_figure, tell_propositions),

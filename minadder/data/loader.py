@@ -16,9 +16,11 @@ from .transforms import Transform
 class Loader:
     """Iterate over a data set in batches ``(inputs, labels)``: float32 ``(B, ...)`` and int64 ``(B,)``.
 
-    The last batch is smaller where the length is not a multiple of ``batch_size``, unless ``drop_last``. Batches
-    are contiguous and own their memory. ``transform`` is called as ``transform(inputs, rng)`` on each batch. The data
-    set is a ``Dataset``, or anything else that has what ``Examples`` lists, such as an ``ImageFolder``.
+    The last batch is smaller where the length is not a multiple of ``batch_size``, unless ``drop_last``. A single
+    example that would be left over joins the batch before it, which is then one larger: a batch norm can do nothing
+    with a batch of one. Batches are contiguous and own their memory. ``transform`` is called as
+    ``transform(inputs, rng)`` on each batch. The data set is a ``Dataset``, or anything else that has what
+    ``Examples`` lists, such as an ``ImageFolder``.
 
     **Epochs.** Starting an iteration takes the epoch ``loader.epoch`` (0 at first) and counts it up, so that each
     pass is ordered anew, as PyTorch users expect, also when the pass before was abandoned halfway. The order of
@@ -34,6 +36,8 @@ class Loader:
     [4, 4, 2]
     >>> len(loader), loader.epoch
     (3, 1)
+    >>> [len(labels) for inputs, labels in data.Loader(data.xor(9), batch_size=4)]
+    [4, 5]
     """
 
     def __init__(
@@ -67,7 +71,8 @@ class Loader:
     def __len__(self) -> int:
         """The number of batches in an epoch."""
         whole, rest = divmod(len(self.dataset), self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        # one that is left over is no batch of its own, unless it is all there is
+        return whole + (rest > 1 or whole == 0) if not self.drop_last else whole
 
     def __repr__(self) -> str:
         return f"Loader({self.dataset!r}, batch_size={self.batch_size}, shuffle={self.shuffle}, epoch={self.epoch})"
@@ -85,8 +90,10 @@ class Loader:
         order = np.arange(len(self.dataset))
         if self.shuffle:
             order = np.random.default_rng([self.seed, epoch]).permutation(order)
-        for index in range(len(self)):
-            members = order[index * self.batch_size : (index + 1) * self.batch_size]
+        count = len(self)
+        for index in range(count):
+            end = (index + 1) * self.batch_size if index + 1 < count or self.drop_last else len(order)
+            members = order[index * self.batch_size : end]
             # From 1, because a trailing 0 does not count in a seed: [s, e, 0] would be the order's [s, e].
             seed = (self.seed, epoch, 1 + index)
             inputs, labels = self.dataset.take(members, seed)

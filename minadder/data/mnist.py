@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from minadder.checks import seed_number
 from minadder.files import shown
+from minadder.streams import tell
 
 from .dataset import Dataset
 from .folders import cache_folder, data_folders, where_to_put
@@ -120,11 +120,7 @@ def _fetch(missing: list[str]) -> dict[str, NDArray[np.uint8]]:
     from sklearn.datasets import fetch_openml  # here, because it is slow to import
 
     searched = ", ".join(shown(folder) for folder in data_folders("mnist")) or "any folder, as none is known"
-    print(
-        f"MNIST: {', '.join(missing)} not found in {searched}; fetching from OpenML (about 15 MB, may take minutes) …",
-        file=sys.stderr,
-        flush=True,
-    )
+    tell(f"MNIST: {', '.join(missing)} not found in {searched}; fetching from OpenML (about 15 MB, may take minutes) …")
     try:
         # The liac-arff parser needs no pandas; cache=False because the IDX files are the cache.
         bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff", cache=False)
@@ -154,10 +150,8 @@ def _rebuild(pixels: NDArray[np.generic], labels: NDArray[np.generic]) -> dict[s
 def _keep(arrays: dict[str, NDArray[np.uint8]]) -> None:
     cache = cache_folder()
     if cache is None:
-        print(
-            "MNIST: fetched and verified, but not kept, as you have no home folder: set XDG_CACHE_HOME to have it kept",
-            file=sys.stderr,
-            flush=True,
+        tell(
+            "MNIST: fetched and verified, but not kept, as you have no home folder: set XDG_CACHE_HOME to keep it"
         )
         return
     folder = cache / "mnist"
@@ -166,6 +160,6 @@ def _keep(arrays: dict[str, NDArray[np.uint8]]) -> None:
             write_idx(folder / name, array)
     except OSError as error:
         # The data in memory is whole and verified: work goes on, only the next call must fetch again.
-        print(f"MNIST: fetched, but could not be kept in {shown(folder)}: {error}", file=sys.stderr, flush=True)
+        tell(f"MNIST: fetched, but could not be kept in {shown(folder)}: {error}")
     else:
-        print(f"MNIST: fetched, verified and kept in {shown(folder)}", file=sys.stderr, flush=True)
+        tell(f"MNIST: fetched, verified and kept in {shown(folder)}")

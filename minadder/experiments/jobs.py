@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import minadder as ma
-from minadder import callbacks, data, files, models, nn, optim
+from minadder import callbacks, data, files, models, nn, optim, streams
 from minadder.optim import adder_lr
 from minadder.resume import check_history
 from minadder.training import Callback, Epoch, Run
@@ -78,11 +77,11 @@ class Lines(Callback):
 
     def __init__(self, name: str, file: TextIO | None = None) -> None:
         self.name = name
-        self.file = sys.stderr if file is None else file
+        self.file = file
 
     def on_epoch_end(self, run: Run) -> None:
         """Write the epoch's line."""
-        print(f"{self.name}: {callbacks.epoch_line(run.history[-1], run.epochs)}", file=self.file, flush=True)
+        streams.tell(f"{self.name}: {callbacks.epoch_line(run.history[-1], run.epochs)}", self.file)
 
 
 def run_job(job: Job, folder: Path, more: Sequence[Callback] = ()) -> Result:
@@ -192,7 +191,7 @@ def read_result(folder: Path, job: Job) -> Result | None:
         check_form(result)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        print(f"minadder: {files.shown(path)} is damaged ({why}): the job is done again", file=sys.stderr, flush=True)
+        streams.tell(f"minadder: {files.shown(path)} is damaged ({why}): the job is done again")
         return None
     del result["sha256"]
     for name in [*job, *(result["job"].keys() - job.keys())]:
