@@ -129,6 +129,9 @@ def assert_all_or_nothing(kind: str, path: Path, arrays: dict[str, Any], state: 
     else:
         given, kept = checkpoint.read_arrays(path)
         assert run.history == kept["progress"]["history"]
+        assert [type(entry["epoch"]) for entry in run.history] == [int] * len(run.history)
+        assert [entry["epoch"] for entry in run.history] == list(range(1, len(run.history) + 1))[:3]
+        assert all(math.isfinite(entry["train_loss"]) and entry["seconds"] >= 0 for entry in run.history)
         assert ma.random.generator_state() == kept["random"]
         assert optimizer.state_dict()["steps"] == kept["optimizer"]["steps"]
         assert len(optimizer.state_dict()["arrays"]) == sum(name.startswith("optimizer/") for name in given)
@@ -213,6 +216,17 @@ def test_the_checkpoint_as_it_is_goes_on(written: tuple[str, Path]) -> None:
 def test_a_history_of_another_form_is_named(history: Any) -> None:
     with pytest.raises(ValueError, match=r"holds (no|a) history"):
         resume.check_history(history, 3)
+
+
+@pytest.mark.parametrize("history", [None, [WHOLE] * 4, [{**WHOLE, "train_loss": "low"}]])
+def test_a_training_does_not_go_on_from_such_a_history(written: tuple[str, Path], tmp_path: Path, history: Any) -> None:
+    kind, path = written
+    arrays, state = checkpoint.read_training(path)
+    state["progress"]["history"] = history
+    assert_all_or_nothing(kind, tmp_path / "changed", arrays, state)
+    net, optimizer, options = make(kind)
+    with pytest.raises(ValueError, match=r"changed holds (no|a) history"):
+        ma.fit(net, optimizer=optimizer, resume=tmp_path / "changed", **options)
 
 
 def test_histories_with_more_or_of_earlier_versions_are_taken() -> None:

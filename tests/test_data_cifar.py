@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from minadder import data
@@ -225,6 +227,32 @@ def test_an_archive_whose_checksum_fits_and_whose_content_does_not_is_named(
         data.load(small.archive.name)
     assert str(place) in str(caught.value)
     assert cifar.PAGE in str(caught.value)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=st.data())
+def test_changed_bytes_of_an_archive_give_named_errors_alone(
+    small: Small, tmp_path: Path, drawn: st.DataObject
+) -> None:
+    """Its checksum is made to fit, so that all behind it is tried."""
+    place = tmp_path / "data" / small.archive.file
+    place.parent.mkdir(exist_ok=True)
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as packed:
+        member = tarfile.TarInfo(f"{small.archive.folder}/{small.archive.test[0]}")
+        member.pax_headers = {"comment": "é"}
+        member.size = len(small.files[small.archive.test[0]])
+        packed.addfile(member, io.BytesIO(small.files[small.archive.test[0]]))
+    inside = drawn.draw(st.booleans())
+    content = bytearray(stream.getvalue() if inside else gzip.compress(stream.getvalue(), 1))
+    for _ in range(drawn.draw(st.integers(1, 3))):
+        at = drawn.draw(st.integers(0, min(2500, len(content) - 1)))
+        content[at : at + drawn.draw(st.integers(0, 3))] = drawn.draw(st.binary(max_size=3))
+    place.write_bytes(gzip.compress(content, 1) if inside else content)
+    archive = replace(small.archive, md5=hashlib.md5(place.read_bytes()).hexdigest())
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        cifar._load(archive)
+    assert str(place) in str(caught.value)
 
 
 @pytest.mark.parametrize("channel", range(3))
