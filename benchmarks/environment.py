@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from minadder.files import write_file
 from minadder.provenance import as_lines, provenance
 
 RESULTS = Path(__file__).parent / "results"
@@ -20,6 +21,6 @@ def write_table(name: str, facts: dict[str, str], lines: list[str]) -> Path:
     text = "\n".join([*as_lines(facts), "", *lines]) + "\n"
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / name
-    path.write_text(text)
+    write_file(path, text.encode())
     print(text, end="")
     return path

@@ -4,7 +4,7 @@
 
 Leaves in benchmarks/results, for each layer and seed, the log and the history, for seed 0 also the learning curves and
 the first-layer filters, and over all seeds of a layer the mean and the standard deviation.
-The recipe (Chen et al. 2020, section 4.1): batch 256, Nesterov momentum 0.9, weight decay 5e-4, cosine from 0.1, images
+The recipe (Chen et al. 2020, Sec. 4.1): batch 256, Nesterov momentum 0.9, weight decay 5e-4, cosine from 0.1, images
 of 32x32; for the adder net the adaptive learning rate with eta = 0.2. Both papers' figures are 99.40 %.
 """
 

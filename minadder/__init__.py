@@ -9,6 +9,13 @@
 (1, 2)
 """
 
+from minadder import interruption
+
+if interruption.is_command():
+    interruption.handle_signals()  # before all that takes a second to import
+    interruption.check_working_folder()
+
+# isort: split
 from minadder import analysis, callbacks, data, memory, models, nn, ops, optim
 from minadder.autograd import Function, is_grad_enabled, no_grad
 from minadder.checkpoint import load, save

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import json
 import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from minadder import checkpoint
+from minadder import checkpoint, streams
+from minadder.files import as_path
+from minadder.preconditions import check_can_write
 from minadder.training import Callback, Epoch, Run
 
 __all__ = ["Callback", "Checkpoint", "Progress"]
@@ -16,6 +18,8 @@ __all__ = ["Callback", "Checkpoint", "Progress"]
 class Progress(Callback):
     """Shows loss, accuracy and the time left: a bar on a terminal, elsewhere a line for each epoch.
 
+    What cannot be shown, since the stream is closed or full, is dropped; the training goes on.
+
     Parameters
     ----------
     file
@@ -23,15 +27,17 @@ class Progress(Callback):
     """
 
     def __init__(self, file: TextIO | None = None) -> None:
-        self.file = sys.stderr if file is None else file
+        self.file = streams.Display(file)
         self._bar: Any = None
         self._begin = 0.0
         self._first = 0
 
     def on_train_begin(self, run: Run) -> None:
-        """Open the bar."""
+        """Open the bar, or say that there is nothing left to do."""
         self._begin, self._first = time.perf_counter(), len(run.history)
-        if self.file.isatty():
+        if self._first == run.epochs:
+            self.file.write(f"the training is finished already: all {run.epochs} epochs are done\n")
+        elif self.file.isatty():
             from tqdm import tqdm
 
             steps = run.steps_per_epoch
@@ -54,12 +60,13 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.write(line, file=self.file)
         else:
-            print(line, file=self.file, flush=True)
+            self.file.write(f"{line}\n")
 
     def on_train_end(self, run: Run) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
 
 
 def epoch_line(entry: Epoch, epochs: int) -> str:
@@ -84,7 +91,24 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
+
+    def on_train_begin(self, run: Run) -> None:
+        """Try whether the file can be written at all, and hold what it must.
+
+        Raises
+        ------
+        OSError
+            When it cannot be written, as when there is no such folder.
+        TypeError
+            When a setting of the training is nothing that JSON can hold.
+        """
+        check_can_write(self.path)
+        for name, value in run.settings.items():
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"{self.path} cannot hold the training's {name}, {value!r}: {error}") from None
 
     def on_epoch_end(self, run: Run) -> None:
         """Write the file."""

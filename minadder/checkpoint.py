@@ -1,15 +1,12 @@
 """Files that hold networks and training states: safetensors, written whole or not at all, checked when read.
 
-Nothing is ever unpickled. A file is written beside its place, flushed to the disk and then renamed, so that a killed
-process leaves the old file or the new one.
+Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,42 +15,23 @@ import numpy as np
 
 from minadder import random
 from minadder.autograd import Array
+from minadder.files import as_path, open_file, shown, write_file
 from minadder.nn import Module
 from minadder.optim.optimizer import Optimizer
+from minadder.safetensors_header import parse, read_header
 
 KEY = "minadder"
 """The one entry of the metadata: with several, safetensors would write them in an order that differs each time."""
 
-LENGTH_BYTES = 8
-MOST_HEADER_BYTES = 100_000_000
 FORMAT = 1
-
-
-def write_file(path: str | Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then renamed.
-
-    Raises
-    ------
-    OSError
-        When it cannot be written; the file that was there before, if any, is untouched.
-    """
-    place = Path(path)
-    part = place.with_name(f".{place.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(place)
-        folder = os.open(place.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # so that the new name survives a power cut too
-        finally:
-            os.close(folder)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write ({error.strerror})", str(place)) from None
+ENTRIES = {"format", "optimizer", "random", "progress"}
+"""Of the state in a training checkpoint."""
+MOST_BYTES = 1 << 32
+"""How many bytes the arrays of a file may take that is read for no network in particular."""
+SMALL_BYTES = 1 << 26
+"""How many they may take in the file of any network; of a large one it is `TIMES` as many as its own take."""
+TIMES = 64
+"""More than any optimiser remembers of a parameter."""
 
 
 def content_digest(arrays: Mapping[str, Array], state: Any) -> str:
@@ -67,73 +45,79 @@ def content_digest(arrays: Mapping[str, Array], state: Any) -> str:
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Array], state: Any = None) -> None:
-    """Write arrays, and a state that JSON can hold, to a safetensors file with a digest over both."""
-    from safetensors.numpy import save
-
-    metadata = {KEY: json.dumps({"sha256": content_digest(arrays, state), "state": state})}
-    write_file(path, save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata))
-
-
-def read_arrays(path: str | Path) -> tuple[dict[str, Array], Any]:
-    """Return the arrays of a safetensors file, and the state that `write_arrays` put beside them (None without one).
+    """Write arrays, and a state that JSON can hold, to a safetensors file with a digest over both.
 
     Raises
     ------
-    FileNotFoundError
-        When there is no such file.
+    OSError
+        When the file cannot be written.
+    TypeError, ValueError
+        For an array of a dtype, or with a name, that safetensors cannot hold, and a state that JSON cannot.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save
+
+    if "__metadata__" in arrays:
+        raise ValueError("no array in a safetensors file can have the name '__metadata__'")
+    kept = {name: np.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
+    metadata = {KEY: json.dumps({"sha256": content_digest(kept, state), "state": state})}
+    try:
+        content = save(kept, metadata)
+    except SafetensorError as error:
+        dtypes = {name: str(array.dtype) for name, array in kept.items()}
+        raise TypeError(f"safetensors cannot hold arrays of these dtypes, {dtypes}: {error}") from None
+    write_file(path, content)
+
+
+def read_arrays(path: str | Path, most: int = MOST_BYTES) -> tuple[dict[str, Array], Any]:
+    """Return the arrays of a safetensors file, and the state that `write_arrays` put beside them (None without one).
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        How many bytes its arrays may take; of a larger one no more than the header is read.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, OSError
+        When there is no such file, when it is a folder, when it cannot be read or is no ordinary file.
     ValueError
-        When it is truncated, altered, or no safetensors file; the message names the file and the fault.
+        When it is truncated, altered, too large, or no safetensors file; the message names the file and the fault.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    place = Path(path)
-    if not place.is_file():
-        raise FileNotFoundError(f"{place}: there is no such file")
-    content = place.read_bytes()
-    header = read_header(place, content)
+    place = as_path(path)
+    with open_file(place) as file:
+        metadata = read_header(file, place, most).get("__metadata__", {})
+        file.seek(0)
+        content = file.read()
     try:
         arrays = load(content)
     except KeyError as error:
-        raise ValueError(f"{place}: NumPy has no dtype {error.args[0]}; convert the arrays to float32 first") from None
+        raise ValueError(
+            f"{shown(place)}: NumPy has no dtype {error.args[0]}; convert the arrays to float32 first"
+        ) from None
     except (SafetensorError, ValueError, TypeError) as error:
-        raise ValueError(f"{place}: not a whole safetensors file ({error}); it is truncated or altered") from None
-    metadata = header.get("__metadata__", {})
+        raise ValueError(
+            f"{shown(place)}: not a whole safetensors file ({shown(str(error))}); it is truncated or altered"
+        ) from None
     if KEY not in metadata:
         return arrays, None  # by another program, which keeps no digest
     try:
-        kept = json.loads(metadata[KEY])
+        kept = parse(metadata[KEY])
         written, state = kept["sha256"], kept["state"]
-    except (json.JSONDecodeError, RecursionError, KeyError, TypeError) as error:
-        raise ValueError(f"{place}: its metadata cannot be read ({error!r}); it was altered") from None
-    found = content_digest(arrays, state)
+        found = content_digest(arrays, state)
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise ValueError(f"{shown(place)}: its metadata cannot be read ({error!r}); it was altered") from None
     if written != found:
         raise ValueError(
-            f"{place}: the content does not match its SHA-256 (the file says {str(written)[:16]}…, the content gives "
-            f"{found[:16]}…); the file was altered"
+            f"{shown(place)}: the content does not match its SHA-256 (the file says {shown(str(written)[:16])}…, the "
+            f"content gives {found[:16]}…); the file was altered"
         )
     return arrays, state
-
-
-def read_header(place: Path, content: bytes) -> dict[str, Any]:
-    """Return the JSON header of a safetensors file, its length checked before it is believed."""
-    if len(content) < LENGTH_BYTES:
-        raise ValueError(f"{place}: {len(content)} byte(s) are too few for a safetensors file; it is truncated")
-    length = int.from_bytes(content[:LENGTH_BYTES], "little")
-    if length > min(len(content) - LENGTH_BYTES, MOST_HEADER_BYTES):
-        raise ValueError(
-            f"{place}: the header claims {length} bytes, but the file has {len(content)}; "
-            f"it is truncated, altered, or no safetensors file"
-        )
-    try:
-        header = json.loads(content[LENGTH_BYTES : LENGTH_BYTES + length])
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{place}: the header is not JSON ({error}); altered, or no safetensors file") from None
-    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError(f"{place}: the header is not one of a safetensors file; it was altered")
-    assert isinstance(header, dict)
-    return header
 
 
 def save(net: Module, path: str | Path) -> None:
@@ -178,16 +162,23 @@ def load(net: Module, path: str | Path) -> None:
 
     Raises
     ------
-    FileNotFoundError
-        When there is no such file.
+    FileNotFoundError, IsADirectoryError, OSError
+        When there is no such file, when it is a folder, when it cannot be read.
     ValueError
-        When the file is damaged, or a name, shape or dtype does not fit the network.
+        When the file is damaged, far too large, or a name, shape or dtype does not fit the network.
     """
-    arrays, _ = read_arrays(path)
+    arrays, _ = read_arrays(path, most_for(net))
     try:
         net.load_state_dict(arrays)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{shown(as_path(path))}: {error}") from None
+
+
+def most_for(net: Module) -> int:
+    """Return how many bytes the arrays in a file may take that is read for a network."""
+    own = sum(parameter.numpy().nbytes for parameter in net.parameters())
+    own += sum(array.nbytes for _, array in net.named_buffers())
+    return max(SMALL_BYTES, TIMES * own)
 
 
 def save_training(path: str | Path, net: Module, optimizer: Optimizer, progress: dict[str, Any]) -> None:
@@ -209,20 +200,54 @@ def save_training(path: str | Path, net: Module, optimizer: Optimizer, progress:
     write_arrays(path, arrays, kept)
 
 
-def read_training(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return the arrays and the state of a file by `save_training`, checked; `restore_training` puts them to use."""
-    arrays, state = read_arrays(path)
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise ValueError(f"{path}: not a training checkpoint of format {FORMAT}; was it written by ma.save?")
+def read_training(path: str | Path, most: int = MOST_BYTES) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return the arrays and the state of a file by `save_training`, checked; `restore_training` puts them to use.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, OSError, ValueError
+        As `read_arrays`, and for a file of another kind.
+    """
+    arrays, state = read_arrays(path, most)
+    try:
+        check_entries(state)
+    except ValueError as error:
+        raise ValueError(f"{shown(as_path(path))}: {error}") from None
     return arrays, state
 
 
+def check_entries(state: Any) -> None:
+    """Raise ValueError for the state of another file than a training checkpoint."""
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ValueError(f"not a training checkpoint of format {FORMAT}; was it written by ma.save?")
+    if set(state) != ENTRIES or not isinstance(state["optimizer"], dict):
+        raise ValueError(f"not what save_training writes: it must have the entries {', '.join(sorted(ENTRIES))}")
+
+
 def restore_training(arrays: dict[str, Array], state: dict[str, Any], net: Module, optimizer: Optimizer) -> None:
-    """Put network, optimiser and random generator back to where `save_training` found them."""
+    """Put network, optimiser and random generator back to where `save_training` found them.
+
+    Raises
+    ------
+    ValueError
+        When something does not fit or cannot be what `save_training` wrote. Nothing is changed then.
+    """
+    check_entries(state)
     parts: dict[str, dict[str, Array]] = {"net": {}, "optimizer": {}}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
+        if part not in parts:
+            raise ValueError(f"the array {name!r} is neither of a network nor of an optimiser")
         parts[part][rest] = array
+    random.check_generator_state(state["random"])
+    before = net.state_dict()
+    lacking = sorted(before.keys() - parts["net"].keys())
+    if lacking:  # some of which a network can do without, but not a training that shall go on with the same bits
+        raise ValueError(f"the state of the network lacks {', '.join(lacking)}")
     net.load_state_dict(parts["net"])
-    optimizer.load_state_dict({**state["optimizer"], "arrays": parts["optimizer"]})
+    try:
+        optimizer.load_state_dict({**state["optimizer"], "arrays": parts["optimizer"]})
+    except Exception as error:  # what is of another type fails in many ways, but before anything is changed
+        net.load_state_dict(before)
+        raise ValueError(f"the optimiser's state cannot be restored ({type(error).__name__}: {error})") from None
     random.set_generator_state(state["random"])

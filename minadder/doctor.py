@@ -22,9 +22,10 @@ import numpy as np
 from numba.core import config
 
 import minadder
-from minadder import kernel_cache, machine
+from minadder import kernel_cache, machine, streams
 from minadder.data.cifar import CIFAR10, CIFAR100, find_archive
 from minadder.data.mnist import DIGESTS, find_file
+from minadder.files import as_path
 from minadder.kernels import simd
 
 REQUIRED = {
@@ -66,15 +67,15 @@ def run(options: argparse.Namespace) -> int:
     """Print all findings, and return 1 when something is broken."""
     findings = list(examine(CHECKS))
     for finding in findings:
-        print(f"{finding.label + ':':<17}{finding.text}")
+        streams.say(f"{finding.label + ':':<17}{finding.text}")
     warned = [text for finding in findings for text in finding.warnings]
     broken = [text for finding in findings for text in finding.broken]
-    print()
+    streams.say("")
     for kind, texts in (("warning", warned), ("broken", broken)):
         for text in texts:
-            print(f"{kind}: {text}")
+            streams.say(f"{kind}: {text}")
     if not warned and not broken:
-        print("nothing is wrong")
+        streams.say("nothing is wrong")
     return 1 if broken else 0
 
 
@@ -276,11 +277,15 @@ def cuda() -> Finding:
 def data_folder() -> Finding:
     """Look for the data sets that are files."""
     chosen = os.environ.get("MINADDER_DATA")
+    try:
+        there = not chosen or as_path(chosen, "MINADDER_DATA").is_dir()
+    except ValueError as error:
+        return Finding("data", environment("MINADDER_DATA"), broken=[str(error)])
     files = [name for name in DIGESTS if find_file(name) is not None]
     archives = [f"{archive.name}: {'there' if find_archive(archive) else 'absent'}" for archive in (CIFAR10, CIFAR100)]
     found = "; ".join([f"mnist: {len(files)} of {len(DIGESTS)} files", *archives])
     finding = Finding("data", f"{environment('MINADDER_DATA')}; {found}")
-    if chosen and not Path(chosen).is_dir():
+    if not there:
         finding.broken.append(f"MINADDER_DATA={chosen} is no folder: make it, or unset the variable")
     return finding
 

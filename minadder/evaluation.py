@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
 from minadder.autograd import Array, no_grad
+from minadder.checks import instance
 from minadder.data import Dataset, Loader
+from minadder.data.loader import as_loader
 from minadder.nn import BCEWithLogitsLoss, CrossEntropyLoss, Module
 from minadder.tensor import Tensor
 
@@ -30,31 +34,73 @@ def evaluate(net: Module, data: Loader | Dataset, loss: Module | None = None) ->
 
 def measure(net: Module, data: Loader | Dataset, loss: Module | None = None) -> Measured:
     """Return what `evaluate` does, and the top-5 accuracy."""
-    loader = data if isinstance(data, Loader) else Loader(data)
-    criterion = CrossEntropyLoss() if loss is None else loss
-    mode = net.training
-    net.eval()
+    check_net(net)
+    loader = as_loader(data, "data")
+    criterion = loss_or_default(loss)
     total, correct, among_five, seen = 0.0, 0, 0, 0
     many = False
-    try:
-        with no_grad():
-            for inputs, labels in loader:
-                outputs = net(Tensor(inputs))
-                total += criterion(outputs, targets(criterion, labels, outputs)).item() * len(labels)
-                correct += count_correct(outputs, labels)
-                many = outputs.ndim == 2 and outputs.shape[1] >= MANY_CLASSES
-                among_five += count_among_first(outputs.numpy(), labels, 5) if many else 0
-                seen += len(labels)
-    finally:
-        net.train(mode)
+    with evaluating(net), no_grad():
+        for inputs, labels in loader:
+            outputs = net(Tensor(inputs))
+            value = number_of(criterion(outputs, targets(criterion, labels, outputs))).item()
+            total += value * examples_in(criterion, len(labels))
+            correct += count_correct(outputs, labels)
+            many = outputs.ndim == 2 and outputs.shape[1] >= MANY_CLASSES
+            among_five += count_among_first(outputs.numpy(), labels, 5) if many else 0
+            seen += len(labels)
     return Measured(total / seen, correct / seen, among_five / seen if many else None)
+
+
+def check_net(net: Module) -> None:
+    """Raise TypeError for what is no network."""
+    instance(net, "net", Module, "a network (an nn.Module)")
+
+
+def loss_or_default(loss: Module | None) -> Module:
+    """Return a loss module, for None the cross-entropy; an error for what does not give one number for a batch."""
+    if loss is None:
+        return CrossEntropyLoss()
+    instance(loss, "loss", Module, "a loss module, such as nn.CrossEntropyLoss(), or None")
+    if getattr(loss, "reduction", "mean") not in ("mean", "sum"):
+        raise ValueError(f'loss must give one number for a batch, not {loss!r}: use reduction="mean" or "sum"')
+    return loss
+
+
+@contextmanager
+def evaluating(net: Module) -> Iterator[None]:
+    """Put a net into evaluation mode, and each of its modules back into its own mode at the end."""
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        net.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def examples_in(loss: Module, count: int) -> int:
+    """Return for how many of a batch's examples the loss's value stands as a mean: 1 where it is their sum."""
+    return 1 if getattr(loss, "reduction", "mean") == "sum" else count
 
 
 def targets(loss: Module, labels: Array, outputs: Tensor) -> Array:
     """Return labels as the loss takes them: class numbers, or for the binary loss 0 and 1 in the outputs' shape."""
     if isinstance(loss, BCEWithLogitsLoss):
+        if outputs.size != len(labels):
+            raise ValueError(
+                f"BCEWithLogitsLoss needs one logit for each example, but the net gives outputs of shape "
+                f"{outputs.shape} for {len(labels)}: use nn.CrossEntropyLoss(), or a last layer of 1 unit"
+            )
         return labels.reshape(outputs.shape).astype(outputs.dtype)
     return labels
+
+
+def number_of(result: Tensor) -> Tensor:
+    """Return what a loss gave, once it is a Tensor of one number; TypeError or ValueError for another."""
+    instance(result, "the loss's output", Tensor, "a Tensor of one number")
+    if result.size != 1:
+        raise ValueError(f"the loss's output must be a Tensor of one number, but its shape is {result.shape}")
+    return result
 
 
 def count_correct(outputs: Tensor, labels: Array) -> int:

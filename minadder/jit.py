@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import operator
 import os
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numba.core import config, event
 
 from minadder.kernel_cache import PACKAGE, KernelCache, cache_folder, can_keep
+from minadder.streams import tell
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -142,7 +142,7 @@ class CompilationNotice(event.Listener):
         if self.depth == 1 and name not in self.announced:
             self.announced.add(name)
             kept = "once for this machine" if can_keep() else "no cache folder can be written, so in each process"
-            print(f"minadder: compiling {name} ({kept}) …", file=sys.stderr, flush=True)
+            tell(f"minadder: compiling {name} ({kept}) …")
 
     def on_end(self, event: Any) -> None:
         """Count the kernel as done."""

@@ -13,6 +13,7 @@ from numba.core import config
 
 import minadder
 from minadder import machine
+from minadder.files import shown
 
 PACKAGES = ("numpy", "numba")
 """The packages whose versions every result depends on."""
@@ -69,9 +70,32 @@ def as_typed(words: Sequence[str]) -> str:
     left_out = False
     for word in words:
         if not left_out and word != "--out" and not word.startswith("--out="):
-            kept.append(Path(word).name if word.startswith("/") else word)
+            kept.append(shown(Path(word).name if word.startswith("/") else word))
         left_out = word == "--out"
-    return shlex.join(["minadder", *kept])
+    return " ".join(["minadder", *map(quoted, kept)])
+
+
+def quoted(word: str) -> str:
+    r"""Return a word as a shell takes it, in one line whatever is in it.
+
+    Examples
+    --------
+    >>> from minadder.provenance import quoted
+    >>> print(quoted("two words"), quoted("a\nb"))
+    'two words' $'a\x0ab'
+    """
+    if word.isprintable():
+        return shlex.quote(word)
+    shown = [one if one.isprintable() and one not in "\\'" else escaped_bytes(one) for one in word]
+    return f"$'{''.join(shown)}'"
+
+
+def escaped_bytes(sign: str) -> str:
+    """Return the bytes of a sign, of which a lone surrogate stands for one that is no text, as a shell's escapes."""
+    undecoded = "\udc80" <= sign <= "\udcff"
+    return "".join(
+        f"\\x{byte:02x}" for byte in sign.encode("utf-8", "surrogateescape" if undecoded else "surrogatepass")
+    )
 
 
 def with_head(command: str, lines: Sequence[str]) -> bytes:

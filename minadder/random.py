@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import operator
+import json
 from typing import Any
 
 import numpy as np
+
+from minadder.checks import whole
 
 _generator = np.random.Generator(np.random.PCG64())
 
@@ -28,15 +30,7 @@ def manual_seed(seed: int) -> None:
     >>> import minadder as ma
     >>> ma.manual_seed(0)
     """
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        number = None
-    if number is None or isinstance(seed, bool):
-        raise TypeError(f"the seed must be an integer, not {seed!r}")
-    if number < 0:
-        raise ValueError(f"the seed must be at least 0, not {number if number.bit_length() < 1000 else 'so far below'}")
-    _generator.bit_generator.state = np.random.PCG64(number).state
+    _generator.bit_generator.state = np.random.PCG64(whole(seed, "seed", 0, most=None)).state
 
 
 def generator() -> np.random.Generator:
@@ -50,5 +44,24 @@ def generator_state() -> dict[str, Any]:
 
 
 def set_generator_state(state: dict[str, Any]) -> None:
-    """Put the generator back into a state that `generator_state` returned."""
+    """Put the generator back into a state that `generator_state` returned.
+
+    Raises
+    ------
+    ValueError
+        For anything else; the generator stays as it is.
+    """
+    check_generator_state(state)
     _generator.bit_generator.state = state
+
+
+def check_generator_state(state: Any) -> None:
+    """Raise ValueError for all but what `generator_state` returns."""
+    spare = np.random.PCG64()
+    try:
+        spare.state = state
+        same = json.dumps(state, sort_keys=True) == json.dumps(dict(spare.state), sort_keys=True)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise ValueError(f"not the state of a random generator of NumPy's PCG64 ({error!r})") from None
+    if not same:  # NumPy takes numbers of other types and sizes, and makes something of them
+        raise ValueError(f"not the state of a random generator of NumPy's PCG64: {state!r:.200}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minadder import checkpoint
 from minadder.data import Loader
+from minadder.files import as_path, shown
 from minadder.nn import Module
 from minadder.optim.exponents import LinearP
 from minadder.optim.optimizer import Optimizer
@@ -15,6 +18,19 @@ from minadder.optim.schedules import Schedule
 
 if TYPE_CHECKING:
     from minadder.training import Run
+
+ANY, SHARE = (-math.inf, math.inf), (0, 1)
+RECORDED = {
+    "lr": (0, math.inf, False),
+    "train_loss": (*ANY, False),
+    "train_accuracy": (*SHARE, False),
+    "test_loss": (*ANY, True),
+    "test_accuracy": (*SHARE, True),
+    "test_top5_accuracy": (*SHARE, True),
+    "seconds": (0, math.inf, False),
+}
+"""What the history says of each epoch beside its number: between what the values lie, and whether there may be none, as
+without test data, and in the histories of earlier versions."""
 
 
 def describe(
@@ -66,19 +82,62 @@ def first_difference(before: Any, now: Any) -> tuple[Any, Any]:
 
 
 def go_on(run: Run, path: str | Path) -> None:
-    """Bring a run to where a checkpoint was written, once it is of the same training."""
-    arrays, state = checkpoint.read_training(path)
+    """Bring a run to where a checkpoint was written, once it is of the same training.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, OSError
+        When there is no such file, when it is a folder, when it cannot be read.
+    ValueError
+        When it is damaged, of another training, or holds what no training leaves; nothing is changed then.
+    """
+    place = as_path(path, "resume")
+    arrays, state = checkpoint.read_training(place, checkpoint.most_for(run.net))
     progress = state["progress"]
     if not isinstance(progress, dict) or set(progress) != {"settings", "history"}:
-        raise ValueError(f"{path} was not written by ma.callbacks.Checkpoint: it lacks the settings and the history")
-    for name in [*run.settings, *(progress["settings"].keys() - run.settings.keys())]:
-        before, now = progress["settings"].get(name), run.settings.get(name)
-        if before != now:
-            one, other = first_difference(before, now)
+        raise ValueError(
+            f"{shown(place)} was not written by ma.callbacks.Checkpoint: it lacks the settings and the history"
+        )
+    try:
+        check_settings(progress["settings"], run.settings)
+        check_history(progress["history"], run.epochs)
+    except ValueError as error:
+        raise ValueError(f"{shown(place)} {error}") from None
+    try:
+        checkpoint.restore_training(arrays, state, run.net, run.optimizer)
+    except ValueError as error:
+        raise ValueError(f"{shown(place)}: {error}") from None
+    run.history = progress["history"]
+
+
+def check_settings(before: Any, now: dict[str, Any]) -> None:
+    """Raise ValueError for settings of another training; its message begins after the file's name."""
+    if not isinstance(before, dict):
+        raise ValueError(f"holds no settings of a training, but {before!r:.200}")
+    for name in [*now, *(before.keys() - now.keys())]:
+        if before.get(name) != now.get(name):
+            one, other = first_difference(before.get(name), now.get(name))
             why = " (the learning rates of all epochs depend on how many there are)" if name == "epochs" else ""
             raise ValueError(
-                f"{path} is of another training: its {name} is {one!r}, now it is {other!r}{why}. "
+                f"is of another training: its {name} is {one!r}, now it is {other!r}{why}. "
                 f"Resume with the same settings, or start a new training"
             )
-    checkpoint.restore_training(arrays, state, run.net, run.optimizer)
-    run.history = progress["history"]
+
+
+def check_history(history: Any, epochs: int) -> None:
+    """Raise ValueError for all but a history of at most so many epochs; its message begins after the file's name."""
+    if not isinstance(history, list) or len(history) > epochs:
+        what = f"one of {len(history)} epochs" if isinstance(history, list) else f"{history!r:.200}"
+        raise ValueError(f"holds no history of at most {epochs} epochs, but {what}")
+    for number, entry in enumerate(history, start=1):
+        if not isinstance(entry, dict) or type(entry.get("epoch")) is not int or entry["epoch"] != number:
+            raise ValueError(f"holds a history whose epoch {number} is {entry!r:.200}")
+        for name, (low, high, optional) in RECORDED.items():
+            value = entry.get(name)
+            if not (value is None and optional) and not is_number(value, low, high):
+                raise ValueError(f"holds a history with {name} {value!r:.200} in epoch {number}")
+
+
+def is_number(value: Any, low: float, high: float) -> bool:
+    """Return whether a value is a finite number between two others."""
+    return type(value) in (int, float) and low <= value <= high and abs(value) <= sys.float_info.max

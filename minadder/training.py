@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 
+from minadder import streams
 from minadder.autograd import Array, no_grad
+from minadder.checks import choice, described, instance, whole
 from minadder.data import Dataset, Loader
+from minadder.data.loader import as_loader
 from minadder.diagnosis import finite, first_non_finite, warn_without_batchnorm
-from minadder.evaluation import count_correct, measure, targets
-from minadder.nn import CrossEntropyLoss, Module, Parameter
+from minadder.evaluation import check_net, count_correct, examples_in, loss_or_default, measure, number_of, targets
+from minadder.nn import Module, Parameter
 from minadder.nn.adder import AdderLayer
 from minadder.nn.batchnorm import BatchNorm
 from minadder.optim.exponents import LinearP
 from minadder.optim.optimizer import Optimizer
-from minadder.optim.schedules import Schedule
+from minadder.optim.schedules import PACES, Schedule
+from minadder.preconditions import check_batches, check_fits
 from minadder.resume import describe, go_on
 from minadder.tensor import Tensor
 
@@ -66,7 +72,10 @@ class Callback:
     """Is told how a training goes. A subclass writes those of the methods that it needs."""
 
     def on_train_begin(self, run: Run) -> None:
-        """Called before the first step; `run.history` holds the epochs of an earlier process."""
+        """Called before the first step; `run.history` holds the epochs of an earlier process.
+
+        What the callback will need later is best tried here: an error ends the training before it has cost anything.
+        """
 
     def on_step_end(self, run: Run) -> None:
         """Called after each step."""
@@ -75,7 +84,7 @@ class Callback:
         """Called after each epoch; its entry is the last of `run.history`."""
 
     def on_train_end(self, run: Run) -> None:
-        """Called at the end, also when an error or Ctrl-C ends the training."""
+        """Called at the end, also when an error or Ctrl-C ends the training, if `on_train_begin` had no error."""
 
 
 def fit(
@@ -91,7 +100,10 @@ def fit(
     callbacks: Sequence[Callback] = (),
     resume: str | Path | None = None,
 ) -> list[Epoch]:
-    """Train a network.
+    """Train a network; at the end, also after an error, it is in evaluation mode.
+
+    Before the first step one example of the training and of the test data goes through the net and the loss for trial,
+    so that what does not fit is found now and not after an epoch.
 
     Parameters
     ----------
@@ -122,8 +134,11 @@ def fit(
 
     Raises
     ------
+    TypeError
+        For an argument of another kind than those above.
     ValueError
-        For fewer than one epoch, no data, or a checkpoint of another training.
+        For fewer than one epoch, no data, data that the net or the loss does not take, batches of one example where
+        there is batch norm, an optimiser of another net, or a checkpoint of another training.
     RuntimeError
         When the training loss, the test loss or a parameter becomes NaN or Inf; the message names the first layer
         responsible. Callbacks are not told of that epoch, so that the last checkpoint stays a sound one.
@@ -143,31 +158,109 @@ def fit(
     >>> [entry["epoch"] for entry in history]
     [1, 2]
     """
-    if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 1:
-        raise ValueError(f"epochs must be an integer of at least 1, not {epochs!r}")
-    epochs = int(epochs)  # JSON holds no NumPy integers
-    train_loader = train if isinstance(train, Loader) else Loader(train, shuffle=True)
-    test_loader = test if isinstance(test, Loader) or test is None else Loader(test)
-    criterion = CrossEntropyLoss() if loss is None else loss
+    check_net(net)
+    epochs = whole(epochs, "epochs", 1)
+    train_loader = as_loader(train, "train", shuffle=True)
+    test_loader = None if test is None else as_loader(test, "test")
+    criterion = loss_or_default(loss)
+    check_optimizer(optimizer, net)
+    check_schedules(schedule, p_schedule)
+    callbacks = check_callbacks(callbacks)
+    if resume is not None:
+        instance(resume, "resume", (str, os.PathLike), "the path of a checkpoint, or None")
+    check_fits(net, train_loader, criterion, "training")
+    check_batches(net, train_loader)
+    if test_loader is not None:
+        check_fits(net, test_loader, criterion, "test")
     warn_without_batchnorm(net)
     settings = describe(net, train_loader, epochs, optimizer, schedule, p_schedule, criterion)
     run = Run(net, optimizer, epochs, len(train_loader), settings)
     if resume is not None:
         go_on(run, resume)
-    for callback in callbacks:
-        callback.on_train_begin(run)
+    if p_schedule is not None:
+        set_p(net, p_schedule.p(len(run.history) / epochs))  # fails now where there is nothing to set
     try:
-        for epoch in range(len(run.history), epochs):
-            run.epoch = epoch
-            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told by the checks, with its layer
-                train_epoch(run, train_loader, test_loader, schedule, p_schedule, criterion, callbacks)
-            for callback in callbacks:
-                callback.on_epoch_end(run)
+        with told(callbacks, run):
+            for epoch in range(len(run.history), epochs):
+                run.epoch = epoch
+                with np.errstate(over="ignore", invalid="ignore"):  # the checks tell what overflows, with its layer
+                    train_epoch(run, train_loader, test_loader, schedule, p_schedule, criterion, callbacks)
+                for callback in callbacks:
+                    callback.on_epoch_end(run)
     finally:
-        for callback in callbacks:
-            callback.on_train_end(run)
-    net.eval()
+        net.eval()
     return run.history
+
+
+def check_optimizer(optimizer: Optimizer, net: Module) -> None:
+    """Raise an error unless it is an optimiser of parameters of the net."""
+    instance(optimizer, "optimizer", Optimizer, "an optimiser, such as optim.SGD(net.parameters(), lr=0.1)")
+    own = set(net.parameters())
+    if not any(parameter in own for group in optimizer.param_groups for parameter in group["params"]):
+        raise ValueError(
+            f"optimizer changes no parameter of the net, a {type(net).__name__}: make it of net.parameters(), "
+            f"after what makes the net anew, such as nn.convert"
+        )
+
+
+def check_schedules(schedule: Schedule | None, p_schedule: LinearP | None) -> None:
+    """Raise an error unless they are schedules of the learning rate and of p, or None."""
+    if schedule is not None:
+        instance(schedule, "schedule", Schedule, "a schedule of the learning rate, such as optim.Cosine(), or None")
+        choice(getattr(schedule, "by", None), f"by of the schedule {type(schedule).__name__}", PACES)
+    if p_schedule is not None:
+        instance(p_schedule, "p_schedule", LinearP, "optim.LinearP(), or None")
+
+
+def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    """Return callbacks as a tuple; TypeError for a single one and for what is none."""
+    try:
+        given = tuple(callbacks)
+    except TypeError:
+        raise TypeError(
+            f"callbacks must be a list of callbacks, such as [callbacks.Progress()], not {described(callbacks)}"
+        ) from None
+    for index, callback in enumerate(given):
+        instance(callback, f"callbacks[{index}]", Callback, "a callback, such as callbacks.Progress()")
+    return given
+
+
+@contextmanager
+def told(callbacks: Sequence[Callback], run: Run) -> Iterator[None]:
+    """Tell callbacks of the beginning, and of the end, whatever comes between, all that have begun.
+
+    Of several errors the first is raised: one at the end does not hide the one that ended the training.
+    """
+    begun: list[Callback] = []
+    try:
+        for callback in callbacks:
+            callback.on_train_begin(run)
+            begun.append(callback)
+        yield
+    except BaseException:
+        tell_errors(end_errors(begun, run))
+        raise
+    errors = end_errors(begun, run)
+    tell_errors(errors[1:])
+    if errors:
+        raise errors[0]
+
+
+def end_errors(callbacks: Sequence[Callback], run: Run) -> list[Exception]:
+    """Tell callbacks of the end, and return the errors with which they fail."""
+    errors = []
+    for callback in callbacks:
+        try:
+            callback.on_train_end(run)
+        except Exception as error:
+            errors.append(error)
+    return errors
+
+
+def tell_errors(errors: Sequence[Exception]) -> None:
+    """Tell of errors of callbacks that another error stands before."""
+    for error in errors:
+        streams.tell(f"minadder: a callback's on_train_end fails too: {error!r}")
 
 
 def train_epoch(
@@ -190,7 +283,7 @@ def train_epoch(
         if p_schedule is not None:
             set_p(run.net, p_schedule.p(fraction_done(run, p_schedule.by)))
         value, outputs = train_step(run, inputs, labels, loss)
-        total += value * len(labels)
+        total += value * examples_in(loss, len(labels))
         correct += count_correct(outputs, labels)
         seen += len(labels)
         run.step, run.loss, run.accuracy = run.step + 1, total / seen, correct / seen
@@ -235,7 +328,7 @@ def train_step(run: Run, inputs: Array, labels: Array, loss: Module) -> tuple[fl
     """Do one step on a batch, and return the loss and the outputs."""
     run.optimizer.zero_grad()
     outputs = run.net(Tensor(inputs))
-    result = loss(outputs, targets(loss, labels, outputs))
+    result = number_of(loss(outputs, targets(loss, labels, outputs)))
     value = result.item()
     if not math.isfinite(value):
         raise RuntimeError(

@@ -13,7 +13,7 @@ import numpy as np
 from numba.core import config
 from numba.extending import is_jitted
 
-from minadder import ops, optim
+from minadder import ops, optim, streams
 from minadder.kernel_cache import cache_folder, can_keep
 from minadder.kernels.batchnorm.cpu import update_running
 from minadder.nn.parameter import Parameter
@@ -147,12 +147,13 @@ def run(options: argparse.Namespace) -> int:
             call()
             done = since(before)
             if any(done):
-                print(f"{name}, {np.dtype(dtype)}: {time.perf_counter() - start:.1f} s, {in_words(done)}", flush=True)
-    print(f"{time.perf_counter() - begin:.1f} s in all: kernels {in_words(since(at_first))}")
+                seconds = time.perf_counter() - start
+                streams.say(f"{name}, {np.dtype(dtype)}: {seconds:.1f} s, {in_words(done)}")
+    streams.say(f"{time.perf_counter() - begin:.1f} s in all: kernels {in_words(since(at_first))}")
     if not can_keep():
-        print("the cache cannot be written, so other processes will compile again; `minadder doctor` says more")
+        streams.say("the cache cannot be written, so other processes will compile again; `minadder doctor` says more")
         return 1
-    print(f"the cache is {cache_folder()}")
+    streams.say(f"the cache is {cache_folder()}")
     return 0
 
 

@@ -54,6 +54,11 @@ def store(tile: Array, array: Array, index: int, pitch: int, vectors: int) -> No
         stretch(array, index + row * pitch, vectors * LANES)[:] = values
 
 
+def add_to(tile: Array, array: Array, index: int, pitch: int, vectors: int) -> None:
+    for row, values in enumerate(tile.reshape(-1, vectors * LANES)):
+        stretch(array, index + row * pitch, vectors * LANES)[:] += values
+
+
 def add_at(tile: Array, array: Array, offsets: Array, first: int, place: int, vectors: int) -> None:
     rows = tile.reshape(-1, vectors * LANES)
     for start, values in zip(stretch(offsets, first, len(rows)), rows, strict=True):
@@ -74,6 +79,11 @@ def scalars(w: Array, index: int, pitch: int, rows: int) -> Array:
 def subtract_distances(sums: Array, xs: Array, w: Array, index: int, pitch: int, one: float) -> Array:
     rows = sums.reshape(-1, *xs.shape)
     return (rows - abs(xs - scalars(w, index, pitch, len(rows)))).reshape(-1, LANES)
+
+
+def subtract_squares(sums: Array, xs: Array, w: Array, index: int, pitch: int, one: float) -> Array:
+    rows = sums.reshape(-1, *xs.shape)
+    return (rows - (xs - scalars(w, index, pitch, len(rows))) ** 2).reshape(-1, LANES)
 
 
 def add_products(sums: Array, xs: Array, w: Array, index: int, pitch: int, one: float) -> Array:
@@ -117,8 +127,8 @@ def move_planes(
 
 
 MODELS: tuple[Callable[..., Any], ...] = (
-    zeros, load, load_at, store, add_at, keep, subtract_distances, add_products, add_input_slopes, add_weight_slopes,
-    add_lane_sums, move_planes,
+    zeros, load, load_at, store, add_to, add_at, keep, subtract_distances, subtract_squares, add_products,
+    add_input_slopes, add_weight_slopes, add_lane_sums, move_planes,
 )  # fmt: skip
 
 

@@ -64,11 +64,11 @@ def test_an_estimate_has_the_error_that_repetition_shows() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "named"),
     [
-        ({"entries": 0}, ValueError, "entries must be at least 1, got 0"),
-        ({"entries": 1.5}, TypeError, "entries must be a whole number, got 1.5"),
-        ({"entries": 3, "samples": 1}, ValueError, "samples must be at least 2, got 1"),
-        ({"entries": 3, "input_variance": 0.0}, ValueError, "input_variance must be finite and above 0, not 0.0"),
-        ({"entries": 3, "filter_variance": math.nan}, ValueError, "filter_variance .* not nan"),
+        ({"entries": 0}, ValueError, "entries must be at least 1, not 0"),
+        ({"entries": 1.5}, TypeError, "entries must be an int, not 1.5"),
+        ({"entries": 3, "samples": 1}, ValueError, "samples must be at least 2, not 1"),
+        ({"entries": 3, "input_variance": 0.0}, ValueError, "input_variance must be a number in .*, got 0.0"),
+        ({"entries": 3, "filter_variance": math.nan}, ValueError, "filter_variance .* got nan"),
         ({"entries": 3, "seed": -1}, ValueError, "seed must be"),
     ],
 )

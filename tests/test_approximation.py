@@ -109,8 +109,8 @@ def test_the_function_is_asked_in_the_box_only() -> None:
 @pytest.mark.parametrize(
     ("count", "radius", "function", "message"),
     [
-        (0, 1.0, wave, "not 0 and 1.0"),
-        (3, 0.0, wave, "not 3 and 0.0"),
+        (0, 1.0, wave, "count must be at least 1, not 0"),
+        (3, 0.0, wave, "radius must be .* got 0.0"),
         (3, 1.0, lambda x: x, r"it gave shape \(20000, 1\)"),
         (3, 1.0, lambda x: np.full(len(x), np.nan), "with NaN or Inf"),
     ],

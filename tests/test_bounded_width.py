@@ -127,6 +127,6 @@ def test_what_does_not_fit_is_refused() -> None:
         analysis.lemma5_layers(layer, Box.cube(3))
     with pytest.raises(ValueError, match="the layer has 2 inputs, but the box has dimension 1"):
         analysis.adder_net([layer, layer], Box.cube(2))
-    for cells, ramp in ((0, 0.5), (3, 0.0), (3, 1.5)):
-        with pytest.raises(ValueError, match=f"not {cells} and {ramp}"):
+    for cells, ramp, named in ((0, 0.5, "cells .* not 0"), (3, 0.0, "ramp .* got 0.0"), (3, 1.5, "ramp .* got 1.5")):
+        with pytest.raises(ValueError, match=named):
             analysis.staircase(wave, Box.cube(1), cells, ramp)

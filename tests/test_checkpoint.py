@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minadder as ma
-from minadder import checkpoint, models, nn, optim
+from minadder import callbacks, checkpoint, data, models, nn, optim
 
 
 def small_file(folder):
@@ -28,9 +28,9 @@ def content(tmp_path_factory):
     return small_file(tmp_path_factory.mktemp("files")).read_bytes()
 
 
-def read(folder, data):
+def read(folder, content):
     path = folder / "damaged.safetensors"
-    path.write_bytes(data)
+    path.write_bytes(content)
     return checkpoint.read_arrays(path)
 
 
@@ -42,18 +42,18 @@ def test_arrays_and_state_come_back(tmp_path):
     assert state == {"epoch": 1}
 
 
-@given(data=st.data())
-def test_a_truncated_file_is_refused(content, tmp_path_factory, data):
-    length = data.draw(st.integers(0, len(content) - 1))
+@given(drawn=st.data())
+def test_a_truncated_file_is_refused(content, tmp_path_factory, drawn):
+    length = drawn.draw(st.integers(0, len(content) - 1))
     with pytest.raises(ValueError, match=r"damaged\.safetensors"):
         read(tmp_path_factory.getbasetemp(), content[:length])
 
 
-@given(data=st.data())
-def test_an_altered_byte_is_refused_or_changes_no_value(content, tmp_path_factory, data):
-    place = data.draw(st.integers(0, len(content) - 1))
+@given(drawn=st.data())
+def test_an_altered_byte_is_refused_or_changes_no_value(content, tmp_path_factory, drawn):
+    place = drawn.draw(st.integers(0, len(content) - 1))
     changed = bytearray(content)
-    changed[place] ^= data.draw(st.integers(1, 255))
+    changed[place] ^= drawn.draw(st.integers(1, 255))
     folder = tmp_path_factory.getbasetemp()
     with contextlib.suppress(ValueError):  # what may pass is other white space, or another name for the metadata
         arrays, state = read(folder, bytes(changed))
@@ -75,9 +75,9 @@ def test_other_formats_are_refused_and_not_unpickled(tmp_path):
         def __reduce__(self):
             return (os.mkdir, (str(tmp_path / "unpickled"),))
 
-    for data in (pickle.dumps(Trap()), b"\x93NUMPY" + b"\0" * 100, b"not a tensor file at all"):
+    for content in (pickle.dumps(Trap()), b"\x93NUMPY" + b"\0" * 100, b"not a tensor file at all"):
         with pytest.raises(ValueError, match=r"damaged\.safetensors"):
-            read(tmp_path, data)
+            read(tmp_path, content)
     assert not (tmp_path / "unpickled").exists()
 
 
@@ -85,6 +85,23 @@ def test_other_formats_are_refused_and_not_unpickled(tmp_path):
 def test_an_oversized_header_is_refused_before_it_is_believed(tmp_path, content, length):
     with pytest.raises(ValueError, match=rf"claims {length} bytes"):
         read(tmp_path, length.to_bytes(8, "little") + content[8:])
+
+
+@pytest.mark.parametrize(
+    "array", [np.ones(3, ">f4"), np.asfortranarray(np.eye(2, 3)), np.arange(4)[::-1], np.zeros((0, 3))]
+)
+def test_arrays_that_lie_otherwise_in_memory_come_back(tmp_path, array):
+    checkpoint.write_arrays(tmp_path / "file", {"a": array})
+    np.testing.assert_array_equal(checkpoint.read_arrays(tmp_path / "file")[0]["a"], array)
+
+
+def test_what_safetensors_cannot_hold_is_refused_and_not_written(tmp_path):
+    for array in (np.ones(2, complex), np.array([None]), np.array(["text"]), np.ones(2, np.longdouble)):
+        with pytest.raises(TypeError, match=f"cannot hold arrays of these dtypes, .*{array.dtype}"):
+            checkpoint.write_arrays(tmp_path / "file", {"a": array})
+    with pytest.raises(ValueError, match="can have the name '__metadata__'"):
+        checkpoint.write_arrays(tmp_path / "file", {"__metadata__": np.ones(1)})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_file_says_so(tmp_path):
@@ -171,6 +188,32 @@ def test_a_training_state_comes_back(tmp_path):
     assert json.dumps(restored.state_dict()["groups"]) == json.dumps(optimizer.state_dict()["groups"])
     for name, array in optimizer.state_dict()["arrays"].items():
         assert array.tobytes() == restored.state_dict()["arrays"][name].tobytes()
+
+
+def test_the_home_folder_may_be_written_by_its_sign(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    net, other = models.mlp((2, 3, 2), "adder"), models.mlp((2, 3, 2), "adder")
+    ma.save(net, "~/net.safetensors")
+    ma.load(other, "~/net.safetensors")
+    options = {"epochs": 1, "optimizer": optim.SGD(net.parameters(), lr=0.1)}
+    ma.fit(net, data.xor(20), callbacks=[callbacks.Checkpoint("~/a.safetensors")], **options)
+    assert len(ma.fit(net, data.xor(20), resume="~/a.safetensors", **options)) == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.safetensors", "net.safetensors"]
+
+
+@pytest.mark.parametrize(("path", "error"), [(None, TypeError), (3, TypeError), (b"a", TypeError), ("", ValueError)])
+def test_what_is_no_path_is_refused_at_the_door(path, error):
+    net = nn.Linear(1, 1)
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(error, match="path must"):
+        ma.save(net, path)
+    with pytest.raises(error, match="path must"):
+        ma.load(net, path)
+    with pytest.raises(error, match="path must"):
+        callbacks.Checkpoint(path)
+    if path is not None:
+        with pytest.raises(error, match="resume must"):
+            ma.fit(net, data.xor(20), epochs=1, optimizer=optimizer, resume=path)
 
 
 def test_a_network_file_is_no_training_checkpoint(tmp_path):

@@ -141,8 +141,8 @@ def uninterrupted(tmp_path_factory):
 def test_a_killed_training_resumes_to_the_same_bits(uninterrupted, tmp_path, delay, event):
     out = tmp_path / "killed"
     process = subprocess.Popen(command(*train(out, epochs=LONG)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    watched = out / ("checkpoint.safetensors" if event == "first checkpoint" else ".checkpoint.safetensors.part")
-    wait_for(watched.exists, process)
+    watched = "checkpoint.safetensors" if event == "first checkpoint" else ".checkpoint.safetensors.*part"
+    wait_for(lambda: any(out.glob(watched)), process)
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
     process.wait()

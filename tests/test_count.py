@@ -279,7 +279,7 @@ def test_a_registered_counter_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("shape", [(0, 32, 32), (1, -1, 32), (1, 32.0, 32), (True, 32, 32)])
 def test_wrong_shapes_are_refused(shape: Any) -> None:
-    with pytest.raises(ValueError, match="input_shape must hold integers of at least 1"):
+    with pytest.raises((TypeError, ValueError), match=r"input_shape\[\d\] must be (an int|at least 1), not "):
         analysis.count(models.lenet5_bn(), shape)
 
 
@@ -402,7 +402,9 @@ def test_what_the_network_refuses_is_one_paragraph(capsys: pytest.CaptureFixture
 
 def test_images_beyond_all_memory_are_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["count", "lenet5-bn", "--input", "1000000000000000x32x32"]) == 1
-    assert capsys.readouterr().err.startswith("minadder: the memory is not enough: Unable to allocate")
+    assert capsys.readouterr().err.startswith(
+        "minadder: the memory is not enough: weights of shape (6, 1000000000000000, 5, 5) would take 600,000,"
+    )
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "x"])

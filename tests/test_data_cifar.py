@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -184,6 +185,73 @@ def test_labels_that_cannot_be_right_are_named(small: Small, tmp_path: Path, lab
         data.load(small.archive.name)
     assert small.archive.test[0] in str(caught.value)
     assert str(place.parent) in str(caught.value)
+
+
+def test_a_huge_file_is_refused_before_it_is_read(small: Small, tmp_path: Path) -> None:
+    place = put(small, tmp_path / "data", packed=False) / small.archive.train[0]
+    with place.open("r+b") as file:
+        file.truncate(1 << 36)  # sparse
+    with pytest.raises(ValueError, match=f"has {1 << 36} bytes, expected ") as caught:
+        data.load(small.archive.name)
+    assert str(place) in str(caught.value)
+
+
+def test_a_huge_archive_is_refused_before_it_is_read(small: Small, tmp_path: Path) -> None:
+    place = put(small, tmp_path / "data", packed=True)
+    with place.open("r+b") as file:
+        file.truncate(1 << 36)
+    with pytest.raises(ValueError, match=f"is another file: it has {1 << 36} bytes") as caught:
+        data.load(small.archive.name)
+    assert str(place) in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["huge", "link", "device", "pipe", "cut", "no tar"])
+def test_an_archive_whose_checksum_fits_and_whose_content_does_not_is_named(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    name = f"{small.archive.folder}/{small.archive.test[0]}"
+    member = tarfile.TarInfo(name)
+    member.size = 1 << 40 if kind == "huge" else 0
+    member.type = {"link": tarfile.SYMTYPE, "device": tarfile.CHRTYPE, "pipe": tarfile.FIFOTYPE}.get(
+        kind, tarfile.REGTYPE
+    )
+    member.linkname = "/etc/passwd" if kind == "link" else ""
+    content = gzip.compress(b"no tar" * 100 if kind == "no tar" else member.tobuf())
+    place = put(small, tmp_path / "data", packed=True)
+    place.write_bytes(content[:-20] if kind == "cut" else content)
+    archive = replace(small.archive, md5=hashlib.md5(place.read_bytes()).hexdigest())
+    monkeypatch.setattr(cifar, small.archive.name.upper(), archive)
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        data.load(small.archive.name)
+    assert str(place) in str(caught.value)
+    assert cifar.PAGE in str(caught.value)
+
+
+@pytest.mark.parametrize("channel", range(3))
+def test_a_channel_of_one_value_is_named(small: Small, tmp_path: Path, channel: int) -> None:
+    place = put(small, tmp_path / "data", packed=False)
+    size = small.archive.label_bytes + 3072
+    for name in small.archive.train:
+        records = np.frombuffer((place / name).read_bytes(), np.uint8).reshape(-1, size).copy()
+        records[:, small.archive.label_bytes :].reshape(-1, 3, 1024)[:, channel] = 7
+        (place / name).write_bytes(records.tobytes())
+    with pytest.raises(
+        ValueError, match=f"damaged or altered, since the {cifar.COLOURS[channel]} of all pixels is 7"
+    ) as got:
+        data.load(small.archive.name)
+    assert str(place) in str(got.value)
+
+
+def test_pipes_and_folders_in_place_of_files_are_named(small: Small, tmp_path: Path) -> None:
+    place = put(small, tmp_path / "data", packed=False)
+    (place / small.archive.test[0]).unlink()
+    os.mkfifo(place / small.archive.test[0])
+    with pytest.raises(FileNotFoundError, match=f"lacks {small.archive.test[0]}"):
+        data.load(small.archive.name)
+    place.rename(tmp_path / "away")
+    os.mkfifo(tmp_path / "data" / small.archive.file)
+    with pytest.raises(OSError, match="it is a pipe"):
+        data.load(small.archive.name)
 
 
 def test_what_is_known_of_the_real_archives() -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import os
+import struct
+import sys
+import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from minadder import data
-from minadder.data.imagefolder import DEVIATION, MEAN, RATIO, SCALE, SHORT_SIDE, centre_box, pixels, random_box
+from minadder.data.imagefolder import DEVIATION, FORMATS, MEAN, RATIO, SCALE, SHORT_SIDE, centre_box, pixels, random_box
 
 CLASSES = ("cat", "dog", "eel")
 COLOURS = {"cat": (250, 10, 10), "dog": (10, 250, 10), "eel": (10, 10, 250)}
@@ -186,6 +192,16 @@ def test_a_damaged_file_is_named_with_what_to_do(root: Path, content: bytes | st
     assert str(path) in str(caught.value)
 
 
+def test_the_home_folder_may_be_written_by_its_sign(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(root.parent))
+    assert data.imagefolder("~/pets")[0].folder == root / "train"
+    with pytest.raises(ValueError, match="nobody knows the home folder that ~nobody-of-this-name stands for"):
+        data.imagefolder("~nobody-of-this-name/pets")
+    for path, error in ((None, TypeError), (b"pets", TypeError), ("", ValueError), ("a\0b", ValueError)):
+        with pytest.raises(error, match="path must"):
+            data.imagefolder(path)  # type: ignore[arg-type]
+
+
 def test_folders_without_the_layout_are_named(root: Path, tmp_path: Path) -> None:
     layout = "expected at train/<class>/<name>.jpg"
     with pytest.raises(FileNotFoundError, match=f"{tmp_path / 'absent'} has no folder 'train'.*{layout}"):
@@ -227,10 +243,186 @@ def test_a_subset_is_spread_over_the_files(n: int) -> None:
     files = tuple(f"{CLASSES[label]}/{number}.png" for number, label in enumerate(labels))
     whole = data.ImageFolder(Path("pets"), files, labels, CLASSES, 16, augment=False, name="pets")
     if not 0 <= n <= len(whole):
-        with pytest.raises(ValueError, match=f"between 0 and 12, got {n}"):
+        with pytest.raises(ValueError, match=f"at (least 0|most 12), not {n}"):
             whole.subset(n)
         return
     few = whole.subset(n)
     assert len(few) == len(set(few.files)) == n
     assert [file.split("/")[0] for file in few.files] == [CLASSES[label] for label in few.labels]
     assert np.bincount(few.labels, minlength=3).max() <= -(-n // 3)
+
+
+def load_with(root: Path, name: str, content: bytes) -> None:
+    """Read a folder with a file of such a content."""
+    (root / "train" / "dog" / name).write_bytes(content)
+    list(data.Loader(data.imagefolder(root, size=16)[0]))
+
+
+def png(width: int, height: int, rows: int | None = None) -> bytes:
+    """Return a PNG of one colour, 1 bit a pixel, or what is one but that it has fewer rows than it says."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    packer, row = zlib.compressobj(9), bytes(1 + (width + 7) // 8)
+    packed = b"".join(packer.compress(row) for _ in range(height if rows is None else rows)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("sides", [(8192, 8193), (9300, 9300), (12_000, 12_000), (16_000, 17_000), (1 << 27, 1)])
+def test_an_image_of_too_many_pixels_is_refused_before_they_are_unpacked(root: Path, sides: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"0\.png cannot be read as an image .*pixels") as caught:
+        load_with(root, "0.png", png(*sides, rows=1))
+    assert str(root) in str(caught.value)
+
+
+def test_an_image_of_as_many_pixels_as_are_allowed_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[data.ImageFolder.__module__], "MOST_PIXELS", 100 * 90)
+    load_with(root, "0.png", png(100, 90))
+    with pytest.raises(ValueError, match="it has 100×91 pixels, and at most 9000 are read"):
+        load_with(root, "0.png", png(100, 91))
+
+
+@pytest.mark.parametrize("begin", [b"RIFF\xff\xff\xff\xffWEBPVP8X", b"\xff\xd8\xff\xe0", b"P6 4 4 255\n", b""])
+def test_a_huge_file_is_refused_before_it_is_read(root: Path, begin: bytes) -> None:
+    path = root / "train" / "dog" / "0.png"
+    with path.open("wb") as file:
+        file.write(begin)
+        file.truncate(1 << 36)
+    with pytest.raises(ValueError, match=rf"it has {1 << 36} bytes, and at most \d+ are read"):
+        list(data.Loader(data.imagefolder(root, size=16)[0]))
+
+
+EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 20 20
+%%EndComments
+0 0 20 20 rectfill
+showpage
+"""
+
+
+@pytest.mark.parametrize("name", ["0.jpg", "0.png", "0.ppm"])
+def test_no_other_program_is_started_for_what_lies_in_a_file(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    ghostscript = tmp_path / "bin" / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    with pytest.raises(ValueError, match="cannot be read as an image"):
+        load_with(root, name, EPS)
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "ICO", "PCX", "TGA", "SGI"])
+def test_formats_that_are_not_meant_are_not_decoded(root: Path, kind: str) -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (16, 16), (1, 2, 3)).save(content, kind)
+    with pytest.raises(ValueError, match="it is damaged at its beginning, or none of JPEG, PNG, BMP, WEBP, PPM"):
+        load_with(root, "0.png", content.getvalue())
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_formats_that_are_meant_are_decoded_whatever_the_name_says(root: Path, kind: str) -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (16, 16), (1, 2, 3)).save(content, kind)
+    load_with(root, "0.jpg", content.getvalue())
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=st.data())
+def test_changed_bytes_give_an_image_or_a_named_error(tmp_path: Path, drawn: st.DataObject) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8))
+    stream = io.BytesIO()
+    image.save(stream, drawn.draw(st.sampled_from(FORMATS)))
+    content = bytearray(stream.getvalue())
+    for _ in range(drawn.draw(st.integers(1, 4))):
+        at = drawn.draw(st.integers(0, len(content) - 1))
+        content[at : at + drawn.draw(st.integers(0, 4))] = drawn.draw(st.binary(max_size=4))
+    path = tmp_path / "0.png"
+    path.write_bytes(content)
+    folder = data.ImageFolder(tmp_path, ("0.png",), np.zeros(1, np.int64), ("a",), 8, augment=False, name="changed")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # decoders warn of some faults
+            inputs, _ = folder.take(np.zeros(1, np.int64), (0,))
+    except ValueError as error:
+        message = str(error)
+        assert str(path) in message
+    else:
+        assert np.isfinite(inputs).all()
+
+
+STRANGE = ["a\nb", "red \x1b[31m", "50 % {0} {x}", "$x_1$", "\udcff\udcfe", "猫", "-rf *", "A", "a", "'", "x" * 200]
+
+
+def test_names_of_any_kind_are_classes_and_files(tmp_path: Path) -> None:
+    root = tmp_path / "pets \udcff\n"
+    for name in STRANGE:
+        for part in ("train", "val"):
+            save(root / part / name / f"{name}.png", (9, 99, 199))
+    train, test = data.imagefolder(root, size=8)
+    assert train.classes == tuple(sorted(STRANGE))
+    assert test.classes == train.classes
+    assert len(next(iter(data.Loader(train)))[1]) == len(STRANGE)
+    for text in (train.name, repr(train), repr(data.Loader(train))):
+        assert text.isprintable()
+        text.encode()
+    assert "pets \\udcff\\n" in train.name
+
+
+@pytest.mark.parametrize("name", STRANGE[:5])
+def test_messages_show_names_that_a_terminal_cannot_obey(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name
+    save(root / "train" / "a" / "1.png", (9, 9, 9))
+    save(root / "val" / "a" / "1.png", (9, 9, 9))
+    messages = []
+    (root / "train" / "a" / f"{name}.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="cannot be read as an image") as caught:
+        list(data.Loader(data.imagefolder(root, size=8)[0]))
+    messages.append(str(caught.value))
+    (root / "val" / name).mkdir()
+    with pytest.raises(ValueError, match="holds classes that") as caught:
+        data.imagefolder(root, size=8)
+    messages.append(str(caught.value))
+    (root / "train" / name).mkdir()
+    with pytest.raises(ValueError, match="holds no images") as caught:
+        data.imagefolder(root, size=8)
+    messages.append(str(caught.value))
+    with pytest.raises(FileNotFoundError, match="has no folder 'train'") as missing:
+        data.imagefolder(root / "val")
+    for message in (*messages, str(missing.value)):
+        assert message.isprintable()
+
+
+@pytest.mark.parametrize("target", ["nowhere", "round.png", "/nowhere/at/all"])
+@pytest.mark.parametrize("place", ["train/cat/round.png", "val/eel/round.png", "train/fox", "val/fox"])
+def test_links_that_lead_to_nothing_are_named(root: Path, place: str, target: str) -> None:
+    (root / place).symlink_to(root / place if target == "round.png" else target)
+    with pytest.raises(ValueError, match=f"{place} is a link that leads to nothing"):
+        data.imagefolder(root)
+
+
+def test_links_are_followed_and_pipes_passed_over(root: Path) -> None:
+    before = len(data.imagefolder(root)[0])
+    (root / "train" / "cat" / "notes").symlink_to("nowhere")
+    (root / "train" / "cat" / "again.png").symlink_to("0.png")
+    (root / "train" / "cat" / "round").symlink_to(root / "train")
+    os.mkfifo(root / "train" / "cat" / "pipe.png")
+    (root / "train" / "fox").symlink_to("dog")
+    (root / "val" / "fox").symlink_to("dog")
+    assert len(data.imagefolder(root)[0]) == before + 1 + 4
+
+
+@pytest.mark.parametrize("change", ["gone", "pipe", "folder", "empty"])
+def test_a_folder_that_changes_after_it_was_listed_is_named(root: Path, change: str) -> None:
+    loader = data.Loader(data.imagefolder(root, size=8)[0])
+    path = root / "train" / "cat" / "0.png"
+    path.unlink()
+    if change != "gone":
+        {"pipe": os.mkfifo, "folder": os.mkdir, "empty": Path.touch}[change](path)
+    with pytest.raises(ValueError, match=r"0\.png cannot be read as an image") as caught:
+        list(loader)
+    assert str(path) in str(caught.value)

@@ -105,5 +105,15 @@ def test_digits_are_split_by_the_seed_in_mixed_order() -> None:
 
 
 def test_a_faulty_seed_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="seed must be between 0 and 4294967295, got -1"):
+    with pytest.raises(ValueError, match="seed must be at least 0, not -1"):
         data.digits(seed=-1)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 255.0, np.nan, np.inf])
+def test_images_of_one_value_are_refused_and_stay_as_they_are(value: float) -> None:
+    train, test = np.full((5, 1, 32, 32), value, np.float32), np.ones((2, 1, 32, 32), np.float32)
+    with pytest.raises(ValueError, match="pixels must differ and be finite"):
+        standardise(train, test)
+    np.testing.assert_array_equal(train, np.full_like(train, value))
+    with pytest.raises(ValueError, match=r"images of the shape \(0, 1, 32, 32\) hold no pixels"):
+        standardise(train[:0], test)

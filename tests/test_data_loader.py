@@ -141,13 +141,13 @@ def test_altering_a_batch_leaves_the_data_set_alone(shuffle: bool, transform: Tr
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
-        ({"batch_size": -4}, ValueError, "batch_size must be at least 1, got -4"),
-        ({"batch_size": 2.0}, TypeError, "batch_size must be a whole number, got 2.0"),
-        ({"batch_size": True}, TypeError, "batch_size must be a whole number, got True"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
+        ({"batch_size": -4}, ValueError, "batch_size must be at least 1, not -4"),
+        ({"batch_size": 2.0}, TypeError, "batch_size must be an int, not 2.0"),
+        ({"batch_size": True}, TypeError, "batch_size must be an int, not True"),
         ({"batch_size": 11, "drop_last": True}, ValueError, "batch_size=11 leaves no batch .* at most 10"),
-        ({"seed": -1}, ValueError, "seed must be between 0 and 4294967295, got -1"),
-        ({"seed": 2**32}, ValueError, "seed must be between 0 and 4294967295, got 4294967296"),
+        ({"seed": -1}, ValueError, "seed must be at least 0, not -1"),
+        ({"seed": 2**32}, ValueError, "seed must be at most 4294967295, not 4294967296"),
     ],
 )
 def test_faulty_options_are_refused_by_name(options: dict[str, object], error: type[Exception], message: str) -> None:
@@ -161,7 +161,7 @@ def test_an_empty_data_set_is_refused() -> None:
 
 
 def test_a_negative_epoch_is_refused() -> None:
-    with pytest.raises(ValueError, match="epoch must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="epoch must be at least 0, not -1"):
         Loader(numbered(10)).set_epoch(-1)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import importlib
 import os
+import struct
 import sys
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -112,6 +114,69 @@ def test_the_cache_is_in_the_home_folder_by_default(monkeypatch: pytest.MonkeyPa
     assert module.cache_folder() == tmp_path / ".cache" / "minadder"
 
 
+@pytest.mark.parametrize("folder", ["data", "cache/minadder"])
+def test_the_home_folder_may_be_written_by_its_sign(
+    small: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MINADDER_DATA", "~/data")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")
+    put(small, tmp_path / folder)
+    assert_is(data.mnist(), small)
+
+
+@pytest.mark.parametrize("variable", ["MINADDER_DATA", "XDG_CACHE_HOME"])
+def test_a_user_whom_nobody_knows_is_named_with_the_variable(
+    small: Arrays, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "~nobody-of-this-name/data")
+    with pytest.raises(ValueError, match=f"{variable} is ~nobody-of-this-name/data, but nobody knows"):
+        data.mnist()
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder, as a container's may be that has another number than the image knows."""
+    for variable in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    with pytest.raises(RuntimeError):
+        Path.home()
+
+
+def test_without_a_home_folder_the_files_are_found(small: Arrays, tmp_path: Path, homeless: None) -> None:
+    put(small, tmp_path / "data")
+    assert_is(data.mnist(), small)
+
+
+def test_without_a_home_folder_what_is_fetched_is_not_kept_and_that_is_said(
+    small: Arrays, tmp_path: Path, homeless: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MINADDER_DATA")
+    serve(monkeypatch, openml_table(small))
+    assert_is(data.mnist(), small)
+    assert "not kept, as you have no home folder: set XDG_CACHE_HOME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100"])
+def test_without_a_home_folder_and_network_the_error_names_the_variable(
+    small: Arrays, homeless: None, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv("MINADDER_DATA")
+    with pytest.raises(FileNotFoundError, match="a folder that MINADDER_DATA names"):
+        data.load(name)
+
+
+@pytest.mark.parametrize("home", ["", "relative"])
+def test_a_home_folder_that_is_none_is_not_made(
+    small: Arrays, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", home)
+    folder = module.cache_folder()
+    assert folder is None or folder.is_absolute()
+
+
 @pytest.mark.parametrize("victim", range(4))
 def test_an_altered_file_is_named_with_both_digests(small: Arrays, tmp_path: Path, victim: int) -> None:
     put(small, tmp_path / "data")
@@ -215,6 +280,51 @@ def test_an_unusable_cache_folder_is_announced_and_does_no_harm(
     serve(monkeypatch, openml_table(small))
     assert_is(data.mnist(), small)
     assert "could not be kept in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gz", [False, True])
+@pytest.mark.parametrize(("name", "ndim"), [("t10k-images-idx3-ubyte", 3), ("train-labels-idx1-ubyte", 1)])
+def test_a_file_that_unpacks_to_far_more_than_mnist_is_refused_before(
+    small: Arrays, tmp_path: Path, gz: bool, name: str, ndim: int
+) -> None:
+    put(small, tmp_path / "data")
+    (tmp_path / "data" / name).unlink()
+    size = 100 * 2**20
+    content = struct.pack(f">4B{ndim}I", 0, 0, 8, ndim, *((size // 784, 28, 28) if ndim == 3 else (size,))) + bytes(
+        size
+    )
+    (tmp_path / "data" / (name + ".gz" * gz)).write_bytes(gzip.compress(content, 1) if gz else content)
+    del content
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"{name}.* is another file than expected.*Replace it by the original"):
+            data.mnist()
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("gz", [False, True])
+def test_a_huge_file_is_refused_before_it_is_read(small: Arrays, tmp_path: Path, gz: bool) -> None:
+    put(small, tmp_path / "data", gz)
+    path = next((tmp_path / "data").glob("t10k-images*"))
+    with path.open("r+b") as file:
+        file.truncate(1 << 36)  # sparse, and behind gzip data zeros are no fault
+    with pytest.raises(ValueError, match=f"is another file than expected: it has {1 << 36} bytes"):
+        data.mnist()
+
+
+def test_pipes_and_folders_in_place_of_files_are_named(small: Arrays, tmp_path: Path) -> None:
+    put(small, tmp_path / "data")
+    path = tmp_path / "data" / "train-labels-idx1-ubyte"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="it is a pipe"):
+        data.mnist()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(IsADirectoryError, match="it is a directory, not a file"):
+        data.mnist()
 
 
 def test_the_real_mnist() -> None:

@@ -78,9 +78,9 @@ def test_the_unit_balls_shares_are_those_of_the_deviation_10() -> None:
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_faulty_arguments_are_refused_by_name(make: Make) -> None:
-    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n must be at least 1, not 0"):
         make(0, 0)
-    with pytest.raises(TypeError, match=r"n must be a whole number, got 1\.5"):
+    with pytest.raises(TypeError, match=r"n must be an int, not 1\.5"):
         make(1.5, 0)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="seed must be between 0 and 4294967295, got -1"):
+    with pytest.raises(ValueError, match="seed must be at least 0, not -1"):
         make(5, -1)

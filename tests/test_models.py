@@ -154,8 +154,8 @@ def test_only_adder_filters_carry_the_mark() -> None:
             ValueError,
             "mlp needs the sizes of the input and of the output at least, not (3,)",
         ),
-        (lambda: models.mlp((3, 0, 1)), ValueError, "out_features must be at least 1, not 0"),
-        (lambda: models.lenet5_bn(num_classes=0), ValueError, "out_features must be at least 1, not 0"),
+        (lambda: models.mlp((3, 0, 1)), ValueError, "sizes[1] must be at least 1, not 0"),
+        (lambda: models.lenet5_bn(num_classes=0), ValueError, "num_classes must be at least 1, not 0"),
         (lambda: models.lenet5_bn(in_channels=True), TypeError, "in_channels must be an int, not True"),
     ],
 )

@@ -353,8 +353,8 @@ def test_the_imagenet_networks_are_built_by_name() -> None:
         (lambda: models.lenetpp("cubic"), ValueError, "the kind of layer must be one of 'conv', 'adder', "),
         (lambda: models.vgg_small("cubic"), ValueError, "the kind of layer must be one of 'conv', 'adder', "),
         (lambda: models.resnet18("cubic"), ValueError, "the kind of layer must be one of 'conv', 'adder', "),
-        (lambda: models.vgg_small(num_classes=0), ValueError, "out_features must be at least 1, not 0"),
-        (lambda: models.resnet50(num_classes=0), ValueError, "out_channels must be at least 1, not 0"),
+        (lambda: models.vgg_small(num_classes=0), ValueError, "num_classes must be at least 1, not 0"),
+        (lambda: models.resnet50(num_classes=0), ValueError, "num_classes must be at least 1, not 0"),
         (lambda: models.lenetpp(in_channels=0), ValueError, "in_channels must be at least 1, not 0"),
         (lambda: models.resnet50(stride_at="5x5"), ValueError, "stride_at must be one of '3x3', '1x1', not '5x5'"),
         (
@@ -367,7 +367,7 @@ def test_the_imagenet_networks_are_built_by_name() -> None:
             ValueError,
             "ImageNetResNet: the images must have shape (N, channels, height, width), not (3, 64, 64)",
         ),
-        (lambda: models.build("alexnet"), ValueError, "the network must be one of lenet5-bn, lenetpp, mlp, "),
+        (lambda: models.build("alexnet"), ValueError, "the network must be one of 'lenet5-bn', 'lenetpp', 'mlp', "),
         (
             lambda: models.build("resnet20", input_shape=(3, 224, 224)),
             ValueError,

@@ -114,19 +114,20 @@ def test_windows_of_pools(layer: Any, name: str, value: Any) -> None:
 )
 def test_an_unknown_gradient_rule(layer: Any, name: str) -> None:
     rules = "'exact', 'sign', 'full_precision', 'hardtanh', 'power'"
-    for value in ("l3", "Sign", "", 0):
-        refuses(ValueError, f"{name} must be one of {rules}, not {value!r}", lambda v=value: layer(**{name: v}))
+    for error, value in ((ValueError, "l3"), (ValueError, "Sign"), (ValueError, ""), (TypeError, 0)):
+        refuses(error, f"{name} must be one of {rules}, not {value!r}", lambda v=value: layer(**{name: v}))
 
 
 @norms
 def test_the_constants_of_batch_norm(layer: Any) -> None:
     for value in (0, 0.0, -1e-5, np.nan, np.inf):
-        refuses(ValueError, f"eps must be finite and above 0, not {value}", lambda v=value: layer(3, eps=v))
+        refuses(ValueError, f"eps must be a number in (0, inf), got {value}", lambda v=value: layer(3, eps=v))
     for value in (0, -0.1, 1.01, np.nan):
-        refuses(ValueError, f"momentum must lie in (0, 1], not {value}", lambda v=value: layer(3, momentum=v))
+        refuses(ValueError, f"momentum must be a number in (0, 1], got {value}", lambda v=value: layer(3, momentum=v))
     for value in (None, True, "0.1", [0.1]):
-        refuses(TypeError, f"eps must be a number, not {value!r}", lambda v=value: layer(3, eps=v))
-        refuses(TypeError, f"momentum must be a number, not {value!r}", lambda v=value: layer(3, momentum=v))
+        given = f"got {value!r} of type {type(value).__name__}"
+        refuses(TypeError, f"eps must be a number in (0, inf), {given}", lambda v=value: layer(3, eps=v))
+        refuses(TypeError, f"momentum must be a number in (0, 1], {given}", lambda v=value: layer(3, momentum=v))
     refuses(ValueError, "num_features must be at least 1, not 0", lambda: layer(0))
     refuses(TypeError, "num_features must be an int, not True", lambda: layer(True))
     assert layer(3, eps=np.float32(0.5), momentum=1).momentum == 1

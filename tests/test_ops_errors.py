@@ -41,8 +41,6 @@ WINDOWED = {"adder2d": ops.adder2d, "conv2d": ops.conv2d}
         ((1, 5, 3, 4), (4, 2, 1, 1), {}, ("(1, 5, 3, 4)", "5 channels", "(4, 2, 1, 1)")),
         ((1, 2, 3, 4), (4, 2, 1, 1), {"groups": 0}, ("groups", "at least 1", "0")),
         ((1, 2, 3, 4), (4, 2, 1, 1), {"groups": -1}, ("groups", "-1")),
-        ((1, 2, 3, 4), (4, 2, 1, 1), {"groups": 1.0}, ("groups", "int", "1.0")),
-        ((1, 2, 3, 4), (4, 2, 1, 1), {"groups": True}, ("groups", "int", "True")),
         ((1, 2, 3, 4), (4, 2, 1, 1), {"stride": 0}, ("stride", "at least 1", "0")),
         ((1, 2, 3, 4), (4, 2, 1, 1), {"stride": (1, 0)}, ("stride", "(1, 0)")),
         ((1, 2, 3, 4), (4, 2, 1, 1), {"padding": -1}, ("padding", "at least 0", "-1")),
@@ -57,6 +55,13 @@ WINDOWED = {"adder2d": ops.adder2d, "conv2d": ops.conv2d}
 )
 def test_windows_that_do_not_fit(layer: Any, x: Any, w: Any, options: dict[str, Any], words: tuple[str, ...]) -> None:
     refuses(ValueError, words, lambda: layer(ones(*x), ones(*w), **options))
+
+
+@pytest.mark.parametrize("layer", WINDOWED.values(), ids=WINDOWED)
+@pytest.mark.parametrize("groups", [1.0, True, None, "1", (1, 1)])
+def test_groups_that_are_no_int(layer: Any, groups: Any) -> None:
+    words = ("groups", "int", repr(groups))
+    refuses(TypeError, words, lambda: layer(ones(1, 2, 3, 4), ones(4, 2, 1, 1), groups=groups))
 
 
 @pytest.mark.parametrize("layer", WINDOWED.values(), ids=WINDOWED)
@@ -116,16 +121,16 @@ def test_operands_that_are_no_floats(operand: Any) -> None:
 def test_unknown_gradient_rules(layer: Any, name: str, rule: Any) -> None:
     arguments = (ones(1, 2), ones(3, 2)) if layer is ops.adder_linear else (ones(1, 2, 3, 3), ones(3, 2, 1, 1))
     words = (name, "'exact'", "'sign'", "'full_precision'", "'hardtanh'", repr(rule))
-    refuses(ValueError, words, lambda: layer(*arguments, **{name: rule}))
+    refuses(ValueError if isinstance(rule, str) else TypeError, words, lambda: layer(*arguments, **{name: rule}))
 
 
 @pytest.mark.parametrize("layer", [ops.adder2d, ops.adder_linear], ids=["adder2d", "adder_linear"])
 def test_exponents_of_adder_layers(layer: Any) -> None:
     arguments = (ones(1, 2), ones(3, 2)) if layer is ops.adder_linear else (ones(1, 2, 3, 3), ones(3, 2, 1, 1))
     for p in (0.99, 2.01, 0, -1, np.nan, np.inf):
-        refuses(ValueError, ("p must lie in [1, 2]", str(p)), lambda p=p: layer(*arguments, p=p))
+        refuses(ValueError, ("p must be a number in [1, 2]", str(p)), lambda p=p: layer(*arguments, p=p))
     for p in ("2", None, [1], True):
-        refuses(TypeError, ("p must be a number", repr(p)), lambda p=p: layer(*arguments, p=p))
+        refuses(TypeError, ("p must be a number in [1, 2]", repr(p)), lambda p=p: layer(*arguments, p=p))
 
 
 def test_bias_of_a_convolution() -> None:
@@ -249,7 +254,7 @@ def test_logits_and_reductions() -> None:
     for loss, targets in ((ops.cross_entropy, [0, 1]), (ops.bce_with_logits, [[0.0, 1.0], [0.5, 0.25]])):
         words = ("'mean'", "'sum'", "'none'", "'average'")
         refuses(ValueError, words, lambda f=loss, t=targets: f(ones(2, 2), t, reduction="average"))
-        refuses(ValueError, ("None",), lambda f=loss, t=targets: f(ones(2, 2), t, reduction=None))
+        refuses(TypeError, ("None",), lambda f=loss, t=targets: f(ones(2, 2), t, reduction=None))
 
 
 @pytest.mark.parametrize("target", [-0.25, 1.5, float("nan"), float("inf")])

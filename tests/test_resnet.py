@@ -271,7 +271,7 @@ def test_the_cnn_agrees_with_its_twin_in_pytorch(training: bool) -> None:
             ValueError,
             "the kind of layer must be one of 'conv', 'adder', 'adder-l2', 'adder-lp', 'binary', not 'cubic'",
         ),
-        (lambda: models.resnet20(num_classes=0), ValueError, "out_channels must be at least 1, not 0"),
+        (lambda: models.resnet20(num_classes=0), ValueError, "num_classes must be at least 1, not 0"),
         (
             lambda: models.resnet20()(np.zeros((1, 3, 28, 28), np.float32)),
             ValueError,

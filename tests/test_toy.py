@@ -48,9 +48,22 @@ def test_a_result_comes_back_from_json_with_all_digits(small):
 
 def test_what_is_no_result_is_refused(small):
     content = json.loads(small.to_json())
-    for text in ("", "[]", "{}", small.to_json()[:-40], json.dumps({**content, "state": {}})):
+    changes = ({"state": {}}, {"state": {"0.weight": 10**400}}, {"accuracy": "0.5"}, {"fresh_accuracy": 2}, {"job": []})
+    texts = ("", "[]", "{}", "[" * 100_000, '{"job": ' + "9" * 5000 + "}", small.to_json()[:-40])
+    for text in (*texts, *(json.dumps({**content, **change}) for change in changes)):
         with pytest.raises(ValueError, match="no result of a toy experiment"):
             toy.Result.from_json(text)
+
+
+def test_what_a_recipe_of_the_same_name_made_is_refused(small, monkeypatch):
+    text = small.to_json()
+    content = json.loads(text)
+    del content["recipe"]  # as it was kept when the points were divided by 10
+    with pytest.raises(ValueError, match=r"no result of a toy experiment \(KeyError\('recipe'\)\)"):
+        toy.Result.from_json(json.dumps(content))
+    monkeypatch.setitem(toy.RECIPES, "papers", replace(toy.RECIPES["papers"], eta=0.1))
+    with pytest.raises(ValueError, match=r"recipe 'papers', .*'eta': 0.1.* but by .*'eta': 0.2"):
+        toy.Result.from_json(text)
 
 
 @pytest.mark.parametrize("kind", ["conv", "adder"])
@@ -62,19 +75,43 @@ def test_every_net_learns(task, kind):
     assert result.accuracy > max(labels.mean(), 1 - labels.mean()) + 0.03
 
 
-def test_the_points_are_divided_by_10_and_the_fresh_ones_are_others():
-    points, labels = toy.training_points(SMALL)
+@pytest.mark.parametrize(("recipe", "scale"), [("papers", 1), ("best-of-10", 10)])
+def test_the_points_enter_as_they_are_drawn_unless_the_recipe_says_so_and_the_fresh_ones_are_others(recipe, scale):
+    job = replace(SMALL, recipe=recipe)
+    points, labels = toy.training_points(job)
     dataset = toy.TASKS["ball"].points(200, 0)
-    np.testing.assert_array_equal(points, dataset.inputs / np.float32(10))
+    np.testing.assert_array_equal(points, dataset.inputs / np.float32(scale))
     np.testing.assert_array_equal(labels[:, 0], dataset.labels)
+    training = toy.descent([job], toy.first_nets(job, 1))
+    np.testing.assert_array_equal(training.points.numpy()[0, :, 0], dataset.inputs.T / np.float32(scale))
+    assert ("points / 10" in toy.RECIPES[recipe].text) == (scale == 10)
+    assert ("as they are drawn" in toy.RECIPES[recipe].assumed(200)) == (scale == 1)
+    assert ("divided by 10" in toy.RECIPES[recipe].assumed(200)) == (scale == 10)
     assert not np.array_equal(toy.fresh_points(SMALL).inputs, dataset.inputs)
 
 
-def test_a_field_is_the_nets_logits_on_a_grid(small):
-    net = small.net()
-    grid = toy.field(net, 20.0, side=5)
-    wanted = toy.logits(net, np.array([[2.0, -1.0]], np.float32))[0]  # x = 20, y = -10
+@pytest.mark.parametrize(("recipe", "scale"), [("papers", 1), ("best-of-10", 10)])
+def test_a_field_is_the_nets_logits_on_a_grid(small, recipe, scale):
+    result = replace(small, job=replace(small.job, recipe=recipe))
+    grid = toy.field(result, 20.0, side=5)
+    wanted = toy.logits(small.net(), np.array([[20.0, -10.0]], np.float32) / np.float32(scale))[0]
     assert grid[1, 4] == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("recipe", toy.RECIPES)
+def test_a_picture_has_the_axes_of_the_points(recipe):
+    """A net that says yes where x > 10 shows its line there, among points of a standard deviation of 15."""
+    job = toy.Job("two-balls", "conv", 1, seed=0, recipe=recipe)
+    scale = toy.RECIPES[recipe].scale
+    state = {"fc1.weight": [[1.0, 0.0]], "fc1.bias": [100 / scale], "fc2.weight": [[1.0]], "fc2.bias": [-110 / scale]}
+    points = toy.TASKS["two-balls"].points(1000, 0).inputs
+    reach = toy.reach(points)
+    assert 30 < reach < 60  # all but a hundredth of the points
+    grid = toy.field(toy.Result(job, 1.0, 1.0, 0.0, 0.0, state), reach)
+    figure = plot.decision_figure([("x > 10", [plot.Panel("a", grid, points, points[:, 0] > 10)])], reach)
+    boundary = figure.axes[1].collections[0].get_paths()[0].vertices
+    np.testing.assert_allclose(boundary[:, 0], 10.0, rtol=1e-4)
+    assert figure.axes[1].get_xlim() == figure.axes[0].get_xlim() == (-reach, reach)
 
 
 def test_a_loss_that_is_not_finite_is_told(monkeypatch):
@@ -238,6 +275,9 @@ def test_a_run_leaves_figures_table_numbers_and_nets(finished):
     head, table = (finished / "toy.txt").read_text().split("\n\n", 1)
     assert head.startswith("command: minadder toy ball --quick --seeds 2\ndate: 2")
     assert "unit ball" in table
+    assumed = "300 points, as they are drawn; all of them in each iteration (full batch); η = 0.2"
+    assert assumed in table.replace("\n", " ")
+    assert numbers(finished)["settings"]["eta"] == 0.2
     nets = numbers(finished)["nets"]
     assert [(net["kind"], net["hidden"]) for net in nets] == [(k, n) for k in ("conv", "adder") for n in (1, 2, 3)]
     assert all(net["seeds"] == [0, 1] for net in nets)

@@ -131,9 +131,9 @@ def some_places(tiles: Any, dtype: Any) -> list[int]:
 
 @every_path
 @both_dtypes
-@pytest.mark.parametrize("distance", [True, False], ids=["distance", "product"])
+@pytest.mark.parametrize("exponent", [0, 1, 2])
 @pytest.mark.parametrize("first", [0, 5])
-def test_forward_tile(tiles: Any, dtype: Any, distance: bool, first: int) -> None:
+def test_forward_tile(tiles: Any, dtype: Any, exponent: int, first: int) -> None:
     """The first block of channels sets the output, whatever was there; the next ones add to it."""
     for filters in range(1, 10):
         for places in some_places(tiles, dtype):
@@ -143,10 +143,19 @@ def test_forward_tile(tiles: Any, dtype: Any, distance: bool, first: int) -> Non
             out, memory = guarded(before.astype(dtype)[: (filters + filters % 2) * case.pitch])
             sizes = case.first, case.length, filters, places, case.group
             tiles.forward_tile(
-                case.u, case.offsets, case.entries, case.flat_w(), *sizes, distance, out, case.pitch, dtype(1)
+                case.u,
+                case.offsets,
+                case.entries,
+                case.flat_w(),
+                *sizes,
+                exponent,
+                out,
+                case.pitch,
+                not first,
+                dtype(1),
             )
             x, w = case.stretches, case.seen_w[:, :, None]
-            wanted = -abs(x - w).sum(axis=1) if distance else (x * w).sum(axis=1)
+            wanted = (-(abs(x - w) ** exponent) if exponent else x * w).sum(axis=1)
             found = out.reshape(-1, case.pitch)[:filters, :places]
             np.testing.assert_array_equal(found, wanted + old if first else wanted)
             assert_guards_stand(memory)
@@ -191,7 +200,16 @@ def test_pulled_grad_tile(tiles: Any, dtype: Any, rule: str, first: int) -> None
             x = case.rows_of(values, even)
             sizes = case.first, case.length, x, channels, places, case.group
             tiles.pulled_grad_tile(
-                case.u, case.offsets, case.entries, case.flat_w(), *sizes, RULES[rule], out, case.pitch, dtype(1)
+                case.u,
+                case.offsets,
+                case.entries,
+                case.flat_w(),
+                *sizes,
+                RULES[rule],
+                out,
+                case.pitch,
+                not first,
+                dtype(1),
             )
             slopes = slope(rule, case.seen_w[:, :, None] - values[:, None])
             wanted = (case.stretches * slopes).sum(axis=1)
@@ -255,6 +273,17 @@ def test_rows_of_any_length(tiles: Any, dtype: Any, spacing: int, adding: bool) 
                     wanted[place : place + count] = source[at : at + spaced : spacing]
             np.testing.assert_array_equal(target, wanted)
             assert_guards_stand(memory)
+
+
+def test_longer_sums_are_cut_into_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The modelled tiles cut where `AT_ONCE` says; what they add up to is the same."""
+    monkeypatch.setattr(vector_tiles, "AT_ONCE", 2)
+    for test in (test_forward_tile, test_pulled_grad_tile):
+        for first in (0, 3):
+            for choice in (0, 1, 2) if test is test_forward_tile else ("sign", "full_precision", "hardtanh"):
+                test(modelled_tiles, np.float32, choice, first)
+    for rule in RULES:
+        test_input_grad_tile(modelled_tiles, np.float32, rule)
 
 
 # Whole layers, with every index checked

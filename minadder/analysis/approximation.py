@@ -1,5 +1,7 @@
 """Approximating a Lipschitz function on a box by two adder layers, as the proof of Theorem 4 does.
 
+That is Universal AdderNets, Theorem 6 (preprint 4).
+
 The proof lays N tents of the ℓ1 norm, cones of radius ε and height 1, at random places. Two hidden units make a tent,
 since for distances x ≥ 0 it is max(0, 1 − x/ε) = 1 − ReLU(x)/ε + ReLU(x − ε)/ε. The proof takes three, ReLU(x + ε) as
 well, and needs no constant for it.
@@ -17,6 +19,7 @@ from minadder import nn
 from minadder.analysis.box import Box
 from minadder.analysis.two_layers import lemma2_net
 from minadder.autograd import Array
+from minadder.checks import described, fits_memory, instance, number, real_array, whole
 
 Function = Callable[[Array], Array]
 """A function from points (N, d) to values (N,)."""
@@ -73,7 +76,7 @@ def tent_volume(dimension: int) -> float:
 def random_tents(function: Function, box: Box, count: int, radius: float, rng: np.random.Generator) -> Tents:
     """Return the tents of the proof of Theorem 4: centres drawn from |f| / ‖f‖₁, heights ±‖f‖₁ / (c₀·N·ε^d).
 
-    Their sum has the mean ψ_ε, f smoothed by a tent (Eqs. 10–13 of the arXiv version). The proof has f on all of R^d;
+    Their sum has the mean ψ_ε, f smoothed by a tent (Eqs. 39–42; preprint 10–13). The proof has f on all of R^d;
     here f is continued beyond the box by its value at the nearest point of the box, as far as tents reach. That keeps
     the Lipschitz constant. ‖f‖₁ over the box grown by ε is estimated from 20,000 uniform points (or 10·N),
     and the centres are drawn from those.
@@ -103,8 +106,9 @@ def random_tents(function: Function, box: Box, count: int, radius: float, rng: n
     >>> bool(np.abs(tents(np.array([[0.0], [0.5]])) - [1, 1.5]).max() < 0.2)
     True
     """
-    if count < 1 or not 0 < radius < math.inf:
-        raise ValueError(f"the number of tents and their radius must be above 0, not {count} and {radius}")
+    check_sampling(function, box, rng)
+    count, radius = whole(count, "count", 1), number(radius, "radius", "(0, inf)")
+    fits_memory((count, box.dimension), 80, "the candidates for tents")
     around = box.grown(radius)
     candidates = around.draw(max(CANDIDATES, 10 * count), rng)
     values = values_of(function, box.clip(candidates))
@@ -123,9 +127,26 @@ def fitted_tents(tents: Tents, function: Function, box: Box, samples: int, rng: 
     Directions in which the heights hardly count, below a hundredth of the largest singular value, are left out: where
     few points lie under a tent its height would otherwise be anything.
     """
+    instance(tents, "tents", Tents, "analysis.Tents, such as analysis.random_tents(...) gives")
+    check_sampling(function, box, rng)
+    samples = whole(samples, "samples", 1)
+    fits_memory((samples, len(tents.heights)), 8, "the tents at the samples")
     points = box.draw(samples, rng)
     heights = np.linalg.lstsq(tents.features(points), values_of(function, points), rcond=1e-2)[0]
     return Tents(tents.centres, heights, tents.radius)
+
+
+def check_sampling(function: Function, box: Box, rng: np.random.Generator) -> None:
+    """Raise TypeError unless it is a function on a box, and a generator of NumPy's."""
+    check_function(function, box)
+    instance(rng, "rng", np.random.Generator, "a NumPy generator, such as np.random.default_rng(0)")
+
+
+def check_function(function: Function, box: Box) -> None:
+    """Raise TypeError unless it is a function on a box."""
+    if not callable(function):
+        raise TypeError(f"function must be a function of points (N, d), not {described(function)}")
+    instance(box, "box", Box, "an analysis.Box")
 
 
 def smoothed(function: Function, box: Box, points: Array, radius: float, side: int) -> Array:
@@ -140,7 +161,7 @@ def smoothed(function: Function, box: Box, points: Array, radius: float, side: i
 
 def values_of(function: Function, points: Array) -> Array:
     """Return a function's values as float64 (N,), once they are that and finite."""
-    values = np.asarray(function(points), np.float64)
+    values = real_array(function(points), "what the function gives")
     if values.shape != points.shape[:1] or not np.isfinite(values).all():
         raise ValueError(
             f"the function must give one finite number for each of {len(points)} points; it gave shape {values.shape}"
@@ -150,9 +171,10 @@ def values_of(function: Function, points: Array) -> Array:
 
 
 def best_radius(count: int, box: Box, norm: float, lipschitz: float) -> float:
-    """Return the ε that balances both parts of the mean square error, ε²·L₁² and ‖f‖₁·|f| / (N·ε^d) (Eq. 16).
+    """Return the ε that balances both parts of the mean square error, ε²·L₁² and ‖f‖₁·|f| / (N·ε^d).
 
-    So ε is proportional to N^(−1/(d+2)), and the mean square error to N^(−2/(d+2)).
+    They are those of Eq. 45 (preprint 16). So ε is proportional to N^(−1/(d+2)), and the mean square error to
+    N^(−2/(d+2)).
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Fully-connected layers as pairs of adder layers (Lemma 5), and nets of bounded width that approximate (Theorem 6)."""
+"""Fully-connected layers as pairs of adder layers (Lemma 5), and nets of bounded width that approximate (Theorem 6).
+
+They are numbered as in the preprint of Universal AdderNets; in the journal they are Lemma 4 and Theorem 5.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,19 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from minadder import nn
-from minadder.analysis.approximation import Function, values_of
+from minadder import checks, nn
+from minadder.analysis.approximation import Function, check_function, values_of
 from minadder.analysis.box import Box
 from minadder.analysis.two_layers import scaled_adder
 from minadder.autograd import Array
+from minadder.checks import fits_memory, instance, real_array, whole
 
 
 @dataclass(frozen=True, eq=False)
 class SameOrZero:
-    """A fully-connected layer Yᵢ = Aᵢ·Σⱼ Bᵢⱼ·Xⱼ + cᵢ: in each row all weights are one value or zero (Lemma 5, Eq. 17).
+    """A fully-connected layer Yᵢ = Aᵢ·Σⱼ Bᵢⱼ·Xⱼ + cᵢ: in each row all weights are one value or zero.
+
+    That is Eq. 35 (preprint 17), with a bias.
 
     Parameters
     ----------
@@ -47,9 +53,9 @@ class SameOrZero:
     bias: Array
 
     def __init__(self, scale: npt.ArrayLike, mask: npt.ArrayLike, bias: npt.ArrayLike) -> None:
-        object.__setattr__(self, "scale", np.array(scale, np.float64))
-        object.__setattr__(self, "mask", np.array(mask, np.bool_))
-        object.__setattr__(self, "bias", np.array(bias, np.float64))
+        object.__setattr__(self, "scale", real_array(scale, "scale"))
+        object.__setattr__(self, "mask", real_array(mask, "mask") != 0)
+        object.__setattr__(self, "bias", real_array(bias, "bias"))
         rows = self.mask.shape[:1]
         if self.mask.ndim != 2 or 0 in self.mask.shape or self.scale.shape != rows or self.bias.shape != rows:
             raise ValueError(
@@ -80,7 +86,7 @@ class SameOrZero:
 
 
 def lemma5_layers(layer: SameOrZero, box: Box) -> dict[str, nn.Module]:
-    """Return two adder layers of 2m + 2 hidden units that compute a fully-connected one (Universal AdderNets, Lemma 5).
+    """Return two adder layers of 2m + 2 hidden units that compute a fully-connected one: Lemma 5 (journal 4).
 
     Where a filter's entry lies below all values of a coordinate, |Xⱼ − Wⱼ| = Xⱼ − Wⱼ; where above, Wⱼ − Xⱼ. So an
     adder unit computes any sum ±X₁ ± … ± X_d and a constant. Hidden are Pᵢ = Σⱼ (2Bᵢⱼ − 1)·Xⱼ and −Pᵢ for each row,
@@ -89,9 +95,10 @@ def lemma5_layers(layer: SameOrZero, box: Box) -> dict[str, nn.Module]:
 
     What differs from the proof as printed:
 
-    - Eq. 18 lets Wᵢⱼ have both signs and asks for Wᵢⱼ > max |Xₖ|; it is |Wᵢⱼ| that must be outside the data's range.
-      Here it lies a little beyond the range's ends. On the ends themselves a value that rounding puts outside would
-      turn round in all units that shall not see it, and the error would grow several times over from layer to layer.
+    - Eq. 36 (preprint 18) lets Wᵢⱼ have both signs and asks for Wᵢⱼ > max |Xₖ|; it is |Wᵢⱼ| that must be outside the
+      data's range. Here it lies a little beyond the range's ends. On the ends themselves a value that rounding puts
+      outside would turn round in all units that shall not see it, and the error would grow several times over from
+      layer to layer.
     - "A large enough bias" before the ReLU is not needed: a distance is never negative.
     - "2i-th neuron" stands for the m + i-th, or the first layer would have two units i = 2.
 
@@ -120,6 +127,8 @@ def lemma5_layers(layer: SameOrZero, box: Box) -> dict[str, nn.Module]:
     >>> net(np.array([[0.5, -0.25]])).tolist()
     [[1.0, 0.75]]
     """
+    instance(layer, "layer", SameOrZero, "an analysis.SameOrZero")
+    instance(box, "box", Box, "an analysis.Box")
     m, d = layer.mask.shape
     box = box.grown(margin(box))
     if box.dimension != d:
@@ -169,7 +178,7 @@ def adder_net(layers: Sequence[SameOrZero], box: Box) -> nn.Sequential:
         When a layer has other inputs than the layer before has outputs.
     """
     modules: dict[str, nn.Module] = {}
-    for number, layer in enumerate(layers, start=1):
+    for number, layer in enumerate(same_or_zero(layers), start=1):
         if number > 1:
             modules[f"relu{number - 1}"] = nn.ReLU()
             box = Box(np.maximum(box.low, 0.0), np.maximum(box.high, 0.0))
@@ -180,10 +189,18 @@ def adder_net(layers: Sequence[SameOrZero], box: Box) -> nn.Sequential:
     return net
 
 
+def same_or_zero(layers: Sequence[SameOrZero]) -> tuple[SameOrZero, ...]:
+    """Return layers as a tuple; TypeError for what are none."""
+    instance(layers, "layers", (tuple, list), "a list of analysis.SameOrZero")
+    return tuple(
+        instance(layer, f"layers[{i}]", SameOrZero, "an analysis.SameOrZero") for i, layer in enumerate(layers)
+    )
+
+
 def linear_net(layers: Sequence[SameOrZero]) -> nn.Sequential:
     """Return the fully-connected layers themselves with ReLU between them, float64."""
     modules: dict[str, nn.Module] = {}
-    for number, layer in enumerate(layers, start=1):
+    for number, layer in enumerate(same_or_zero(layers), start=1):
         if number > 1:
             modules[f"relu{number - 1}"] = nn.ReLU()
         modules[f"fc{number}"] = layer.linear()
@@ -257,8 +274,9 @@ def staircase(function: Function, box: Box, cells: int, ramp: float) -> list[Sam
     ValueError
         For no cells, a ramp outside (0, 1], or a function that is not finite.
     """
-    if cells < 1 or not 0 < ramp <= 1:
-        raise ValueError(f"there must be at least one cell and a ramp in (0, 1], not {cells} and {ramp}")
+    check_function(function, box)
+    cells, ramp = whole(cells, "cells", 1), checks.number(ramp, "ramp", "(0, 1]")
+    fits_memory((cells,) * box.dimension, 8 * box.dimension, "the cells' centres")
     d = box.dimension
     register = Register(d)
     x, t = range(d), (register.distance, register.term)

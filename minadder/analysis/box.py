@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minadder.autograd import Array
+from minadder.checks import fits_memory, number, real_array, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Box:
     high: Array
 
     def __init__(self, low: npt.ArrayLike, high: npt.ArrayLike) -> None:
-        ends = [np.array(end, np.float64) for end in (low, high)]
+        ends = [real_array(low, "low"), real_array(high, "high")]
         if ends[0].ndim != 1 or ends[0].shape != ends[1].shape or ends[0].size == 0:
             raise ValueError(f"low and high must have one shape (d,), not {ends[0].shape} and {ends[1].shape}")
         if not (np.isfinite(ends).all() and (ends[0] <= ends[1]).all()):
@@ -48,6 +49,9 @@ class Box:
     @classmethod
     def cube(cls, dimension: int, low: float = -1.0, high: float = 1.0) -> Box:
         """Return the box with the same ends in each coordinate."""
+        dimension = whole(dimension, "dimension", 1)
+        low, high = number(low, "low", "(-inf, inf)"), number(high, "high", "(-inf, inf)")
+        fits_memory((2, dimension), 8, "the ends")
         return cls(np.full(dimension, low), np.full(dimension, high))
 
     @property
@@ -62,7 +66,7 @@ class Box:
 
     def farthest(self, points: npt.ArrayLike) -> Array:
         """Return, for each point (N, d), the largest ℓ1 distance to a point of the box, (N,)."""
-        given = np.asarray(points, np.float64)
+        given = real_array(points, "points")
         return np.maximum(np.abs(given - self.low), np.abs(given - self.high)).sum(axis=1)
 
     def grown(self, margin: float) -> Box:

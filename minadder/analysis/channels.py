@@ -8,7 +8,9 @@ import numpy as np
 
 from minadder import nn
 from minadder.autograd import Array, no_grad
-from minadder.tensor import Tensor, raw
+from minadder.checks import instance
+from minadder.nn.module import as_input
+from minadder.tensor import raw
 
 
 def closed_channels(net: nn.Module, inputs: Any) -> dict[str, float]:
@@ -41,7 +43,8 @@ def closed_channels(net: nn.Module, inputs: Any) -> dict[str, float]:
     >>> analysis.closed_channels(net, np.array([[-1.0, 2.0, -3.0, 0.0], [-1.0, -2.0, 3.0, -4.0]]))
     {'0': 0.5}
     """
-    inputs = inputs if isinstance(inputs, Tensor) else Tensor(inputs)
+    instance(net, "net", nn.Module, "a network (an nn.Module)")
+    inputs = as_input(inputs)
     if not len(inputs):
         raise ValueError(f"inputs of shape {inputs.shape} open no channel: give at least one")
     closed: dict[str, list[Array]] = {}

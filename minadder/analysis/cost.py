@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minadder.analysis.counting import Operations
+from minadder.checks import choice, instance
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,13 @@ ENERGY = {"float32": Energy(0.9, 3.7), "int32": Energy(0.1, 3.1), "int8": Energy
 
 ADDITION_CYCLES = 2
 MULTIPLICATION_CYCLES = 4
-"""Latencies of the VIA Nano 2000, as the papers take them (Chen et al. 2020, section 4.1)."""
+"""Latencies of the VIA Nano 2000, as the papers take them (Chen et al. 2020, Sec. 4.1)."""
 
 
 def cycles(operations: Operations) -> int:
     """Return the cycles of operations one after the other, 2 an addition and 4 a multiplication.
 
-    Those are the latencies of Chen et al. 2020, section 4.1: a comparison of the operations, no time that a processor
+    Those are the latencies of Chen et al. 2020, Sec. 4.1: a comparison of the operations, no time that a processor
     with vectors and pipelines takes.
 
     Raises
@@ -68,14 +69,14 @@ def energy(operations: Operations, numbers: str = "float32") -> float:
     >>> analysis.energy(analysis.Operations(multiplications=10), "float32")
     37.0
     """
-    if numbers not in ENERGY:
-        raise ValueError(f"numbers must be one of {', '.join(map(repr, ENERGY))}, not {numbers!r}")
+    choice(numbers, "numbers", ENERGY)
     check_no_xnors(operations, "energy")
     cost = ENERGY[numbers]
     return cost.addition * operations.additions + cost.multiplication * operations.multiplications
 
 
 def check_no_xnors(operations: Operations, what: str) -> None:
-    """Raise ValueError where there are XNORs."""
+    """Raise an error for what are no operations, and where there are XNORs."""
+    instance(operations, "operations", Operations, "analysis.Operations, such as analysis.count(...).total() gives")
     if operations.xnors:
         raise ValueError(f"the {what} of {operations.xnors} XNORs cannot be told: the source gives none for an XNOR")

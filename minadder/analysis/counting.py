@@ -12,6 +12,7 @@ import numpy as np
 
 from minadder import nn
 from minadder.autograd import no_grad
+from minadder.checks import described, fits_memory, instance, shown, sizes
 from minadder.models.residual import BasicBlock, Bottleneck
 from minadder.nn.batchnorm import BatchNorm
 from minadder.tensor import Tensor
@@ -191,7 +192,9 @@ def register_counter(layer: type[nn.Module], counter: Counter) -> None:
     Operations(multiplications=8, additions=6, xnors=0)
     """
     if not (isinstance(layer, type) and issubclass(layer, nn.Module)):
-        raise TypeError(f"a counter belongs to a subclass of nn.Module, not to {layer!r}")
+        raise TypeError(f"a counter belongs to a subclass of nn.Module, not to {shown(layer)}")
+    if not callable(counter):
+        raise TypeError(f"counter must be a function of (module, output), not {described(counter)}")
     COUNTERS[layer] = counter
 
 
@@ -227,8 +230,8 @@ def count(net: nn.Module, input_shape: Sequence[int]) -> Count:
     >>> analysis.count(models.lenet5_bn("adder"), (1, 32, 32)).total()
     Operations(multiplications=0, additions=833040, xnors=0)
     """
-    if any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in input_shape):
-        raise ValueError(f"input_shape must hold integers of at least 1, without the batch, not {tuple(input_shape)}")
+    instance(net, "net", nn.Module, "a network (an nn.Module)")
+    input_shape = sizes(input_shape, "input_shape")
     net = copy.deepcopy(net).eval()
     for module in net.modules():
         module._hooks = ()  # whoever listens is told nothing of this run
@@ -246,6 +249,7 @@ def count(net: nn.Module, input_shape: Sequence[int]) -> Count:
                 f"{path or 'the net'} ({type(module).__name__}) has parameters, but no counter knows what it computes: "
                 f"tell by minadder.analysis.register_counter"
             )
+    fits_memory(input_shape, 8, "an input")
     dtype = next((parameter.dtype for parameter in net.parameters()), np.dtype(np.float32))
     with no_grad():
         net(Tensor(np.zeros((1, *input_shape), dtype)))

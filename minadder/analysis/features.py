@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minadder.autograd import Array
+from minadder.checks import real_array
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def separation(features: Array, labels: Array) -> Separation:
     >>> analysis.separation(features, np.array([0, 0, 1, 1]))
     Separation(by_centre=1.0, by_direction=1.0)
     """
-    features, labels = np.asarray(features, np.float64), np.asarray(labels)
+    features, labels = real_array(features, "features"), real_array(labels, "labels")
     if features.ndim != 2 or labels.shape != features.shape[:1] or not len(labels):
         raise ValueError(
             f"features (N, D) and labels (N,) must fit and not be empty, not {features.shape} and {labels.shape}"

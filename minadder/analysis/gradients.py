@@ -8,6 +8,7 @@ import numpy as np
 
 from minadder import nn
 from minadder.autograd import Array
+from minadder.checks import instance
 
 
 def filter_gradient_norms(net: nn.Module, inputs: Any, labels: Array) -> dict[str, float]:
@@ -38,6 +39,7 @@ def filter_gradient_norms(net: nn.Module, inputs: Any, labels: Array) -> dict[st
     >>> list(analysis.filter_gradient_norms(net, np.ones((5, 4), np.float32), np.zeros(5, int)))
     ['fc1.weight', 'fc2.weight']
     """
+    instance(net, "net", nn.Module, "a network (an nn.Module)")
     net.zero_grad()
     nn.CrossEntropyLoss()(net(inputs), labels).backward()
     norms = {

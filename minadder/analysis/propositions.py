@@ -1,4 +1,8 @@
-"""Gradient descent of one filter towards one input: sign gradient against full precision (Propositions 1 and 2)."""
+"""Gradient descent of one filter towards one input: sign gradient against full precision.
+
+Propositions 1 and 2 stand in the supplement of Chen et al. 2020 and, with y, in Universal AdderNets, Sec. 3.2, of the
+journal; the preprint has none.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,13 @@ import numpy.typing as npt
 import minadder as ma
 from minadder import nn, optim
 from minadder.autograd import Array
+from minadder.checks import number, real_array, whole
 
 
 def descend(
     x: npt.ArrayLike, start: npt.ArrayLike, rate: float, steps: int, weight_grad: str, target: float | None = None
 ) -> Array:
-    """Return the filters of gradient descent on an adder unit of one input (Universal AdderNets, Props. 1 and 2).
+    """Return the filters of gradient descent on an adder unit of one input (Propositions 1 and 2).
 
     The problem is min over f of | ‖x − f‖₁ − y |. With y below 0 that is ‖x − f‖₁, and the steps are
     f ← f − α·sgn(f − x) for the sign gradient and f ← f − α·(f − x) for full precision. The first goes back and forth
@@ -54,7 +59,9 @@ def descend(
     >>> analysis.descend([1.0], [0.0], 0.5, 3, "full_precision").ravel().tolist()
     [0.0, 0.5, 0.75, 0.875]
     """
-    point, first = np.array(x, np.float64), np.array(start, np.float64)
+    point, first = real_array(x, "x"), real_array(start, "start")
+    rate, steps = number(rate, "rate", "(0, inf)"), whole(steps, "steps", 0)
+    target = None if target is None else number(target, "target", "(-inf, inf)")
     if point.ndim != 1 or point.shape != first.shape:
         raise ValueError(f"x and the first filter must have one shape (n,), not {point.shape} and {first.shape}")
     unit = nn.AdderLinear(len(point), 1, weight_grad=weight_grad)

@@ -1,4 +1,4 @@
-"""Two adder layers that compute Σ aᵢ·ReLU(‖Wᵢ − X‖₁ + bᵢ) exactly, written down instead of trained (Lemma 2)."""
+"""Two adder layers that compute Σ aᵢ·ReLU(‖Wᵢ − X‖₁ + bᵢ) exactly, written down instead of trained: Lemma 2."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import minadder as ma
 from minadder import nn
 from minadder.analysis.box import Box
 from minadder.autograd import Array
+from minadder.checks import instance, number, real_array
 
 EPS = 2.0**-20
 """BN's ε where the variance is 1 − ε, both of them exact in binary, so that BN divides by exactly 1."""
@@ -36,13 +37,16 @@ def scaled_adder(filters: Array, scale: Array, bias: Array) -> tuple[nn.AdderLin
     >>> net(np.array([[0.0, 0.0]])).item()
     9.5
     """
+    filters = real_array(filters, "filters")
+    if filters.ndim != 2:
+        raise ValueError(f"filters must have the axes (units, inputs); their shape is {filters.shape}")
     units, inputs = filters.shape
     adder, norm = nn.AdderLinear(inputs, units), nn.BatchNorm1d(units, eps=EPS)
     adder.to("float64")
     norm.to("float64")
     adder.weight.data = filters
-    norm.weight.data = -np.asarray(scale, np.float64)
-    norm.bias.data = bias
+    norm.weight.data = -real_array(scale, "scale")
+    norm.bias.data = real_array(bias, "bias")
     norm.running_var[:] = 1 - EPS
     norm.eval()
     return adder, norm
@@ -50,7 +54,8 @@ def scaled_adder(filters: Array, scale: Array, bias: Array) -> tuple[nn.AdderLin
 
 def check_units(centres: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, box: Box) -> tuple[Array, Array, Array]:
     """Return W (n, d), a (n,) and b (n,) as float64 once they fit each other and the box; ValueError where not."""
-    arrays = [np.array(array, np.float64) for array in (centres, a, b)]
+    instance(box, "box", Box, "an analysis.Box")
+    arrays = [real_array(array, name) for name, array in (("centres", centres), ("a", a), ("b", b))]
     if arrays[0].ndim != 2 or len(arrays[0]) == 0 or arrays[0].shape[1] != box.dimension:
         raise ValueError(f"the centres must have shape (n, {box.dimension}) as the box has, not {arrays[0].shape}")
     for name, array in (("a", arrays[1]), ("b", arrays[2])):
@@ -63,6 +68,13 @@ def check_units(centres: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, box:
 
 def radial_sum(points: Array, centres: Array, a: Array, b: Array) -> Array:
     """Return Σ aᵢ·ReLU(‖Wᵢ − X‖₁ + bᵢ) of points (N, d), straight from the formula: (N,)."""
+    named = (("points", points), ("centres", centres), ("a", a), ("b", b))
+    points, centres, a, b = (real_array(array, name) for name, array in named)
+    if points.ndim != 2 or centres.shape[1:] != points.shape[1:] or a.shape != centres.shape[:1] or a.shape != b.shape:
+        raise ValueError(
+            f"points (N, d), centres (n, d), a (n,) and b (n,) must fit, not {points.shape}, {centres.shape}, "
+            f"{a.shape}, {b.shape}"
+        )
     total = np.zeros(len(points))
     for centre, height, shift in zip(centres, a, b, strict=True):
         total += height * np.maximum(np.abs(points - centre).sum(axis=1) + shift, 0.0)
@@ -81,8 +93,8 @@ def lemma2_net(
     What differs from the proof as printed, which does not work:
 
     - Its first layer adds bᵢ, but then |aᵢ| scales only the distance: it must be |aᵢ|·bᵢ.
-    - The constant (p₁ + p₂)·M has the wrong sign in Eq. 7; Eq. 8 takes it off.
-    - Eq. 8 puts +M into the ReLU for aᵢ > 0, which would take away the kink. As ReLU is never negative, no shift is
+    - The constant (p₁ + p₂)·M has the wrong sign in Eq. 32 (preprint 7); Eq. 33 (preprint 8) takes it off.
+    - Eq. 33 puts +M into the ReLU for aᵢ > 0, which would take away the kink. As ReLU is never negative, no shift is
       needed there.
     - Its M bounds |L¹|, which is more than is needed: what must be bounded is the ReLU's output, from above. Each unit
       has an Mᵢ of its own here, the value at the farthest corner of the box, since one M for all would cost digits.
@@ -116,6 +128,7 @@ def lemma2_net(
     [[-1.0], [-1.0], [1.0]]
     """
     centres, a, b = check_units(centres, a, b, box)
+    constant = number(constant, "constant", "(-inf, inf)")
     heights = np.abs(a)
     most = heights * np.maximum(box.farthest(centres) + b, 0.0)
     second = np.where(a > 0, 0.0, most)

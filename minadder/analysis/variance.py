@@ -1,4 +1,4 @@
-"""How the variance of a layer's output grows with its filters, for adders and for products (Chen et al. 2020, 3.3)."""
+"""How the variance of a layer's output grows with its filters: adders and products (Chen et al. 2020, Sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from minadder import ops
 from minadder.autograd import Array, no_grad
-from minadder.data.checks import seed_number, whole_number
+from minadder.checks import fits_memory, number, seed_number, whole
 from minadder.tensor import Tensor
 
 NUMBERS_AT_ONCE = 2_000_000
@@ -24,6 +24,7 @@ def conv_variance(entries: int, input_variance: float, filter_variance: float) -
     >>> conv_variance(9, 2.0, 0.5)
     9.0
     """
+    entries, input_variance, filter_variance = check_variances(entries, input_variance, filter_variance)
     return entries * input_variance * filter_variance
 
 
@@ -31,8 +32,7 @@ def adder_variance(entries: int, input_variance: float, filter_variance: float) 
     """Return (1 − 2/π)·K·(Var[X] + Var[F]), the variance of −Σ |X − F| (Chen et al. 2020, Eq. 9).
 
     X − F is normal with variance s² = Var[X] + Var[F]; its magnitude has the mean s·√(2/π), so the variance
-    s² − s²·2/π. `Universal AdderNets, Eq. 29` (23 in the journal) has √(π/2) in place of 1 − 2/π, 3.4 times too
-    much.
+    s² − s²·2/π. Universal AdderNets, Eq. 23 (preprint 29) has √(π/2) in place of 1 − 2/π, 3.4 times too much.
 
     Examples
     --------
@@ -40,12 +40,21 @@ def adder_variance(entries: int, input_variance: float, filter_variance: float) 
     >>> round(adder_variance(1, 0.5, 0.5), 4)
     0.3634
     """
+    entries, input_variance, filter_variance = check_variances(entries, input_variance, filter_variance)
     return (1 - 2 / math.pi) * entries * (input_variance + filter_variance)
 
 
 def misprinted_adder_variance(entries: int, input_variance: float, filter_variance: float) -> float:
-    """Return √(π/2)·K·(Var[X] + Var[F]), as `Universal AdderNets, Eq. 29` has it, to compare with; it is wrong."""
+    """Return √(π/2)·K·(Var[X] + Var[F]), as Universal AdderNets, Eq. 23 (preprint 29) has it; it is wrong."""
+    entries, input_variance, filter_variance = check_variances(entries, input_variance, filter_variance)
     return math.sqrt(math.pi / 2) * entries * (input_variance + filter_variance)
+
+
+def check_variances(entries: int, input_variance: float, filter_variance: float) -> tuple[int, float, float]:
+    """Return K and both variances once they are above 0; TypeError or ValueError for others."""
+    variances = (("input_variance", input_variance), ("filter_variance", filter_variance))
+    x_variance, f_variance = (number(value, name, "(0, inf)") for name, value in variances)
+    return whole(entries, "entries", 1), x_variance, f_variance
 
 
 @dataclass(frozen=True)
@@ -98,11 +107,9 @@ def output_variance(
     >>> abs(measured.adder.variance / analysis.adder_variance(9, 1.0, 1.0) - 1) < 0.2
     True
     """
-    entries = whole_number("entries", entries, minimum=1)
-    samples = whole_number("samples", samples, minimum=2)
-    for name, value in (("input_variance", input_variance), ("filter_variance", filter_variance)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be finite and above 0, not {value}")
+    entries, input_variance, filter_variance = check_variances(entries, input_variance, filter_variance)
+    samples = whole(samples, "samples", 2)
+    fits_memory((entries,), 32, "one window and filter")
     generator = np.random.default_rng(seed_number(seed))
     outputs: dict[str, list[Array]] = {"adder": [], "conv": []}
     most = max(NUMBERS_AT_ONCE // entries, 1)

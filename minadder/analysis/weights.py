@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minadder.autograd import Array
+from minadder.checks import real_array
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def fit_weights(weights: Array) -> WeightFits:
     >>> analysis.fit_weights(np.random.default_rng(0).laplace(size=1000)).better
     'Laplace'
     """
-    values = np.asarray(weights, np.float64).ravel()
+    values = real_array(weights, "weights").ravel()
     if not np.isfinite(values).all():
         raise ValueError("the weights hold NaN or Inf: no distribution fits")
     if values.size < 2 or values.min() == values.max():

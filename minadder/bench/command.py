@@ -6,11 +6,13 @@ import argparse
 import json
 import re
 import shlex
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from minadder import streams
+from minadder.files import path_argument
 
 if TYPE_CHECKING:
     from minadder.bench.results import Results
@@ -26,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "part", nargs="?", choices=(*PARTS, "all"), default="all", help="what to measure (default: %(default)s)"
     )
     parser.add_argument("--quick", action="store_true", help="a few small cases in half a minute, to see that it works")
-    parser.add_argument("--out", type=Path, help="a folder for the tables, all numbers as JSON, and the figures")
+    parser.add_argument(
+        "--out",
+        type=path_argument,
+        help="a folder for the tables, all numbers as JSON, and the figures",
+    )
     parser.add_argument("--threads", type=int, help="threads of everything measured (default: all)")
     parser.add_argument("--layers", default="", metavar="TEXT", help='only layers with this in the name: "ResNet-20"')
     parser.add_argument(
@@ -65,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
 
     from minadder.bench import machine, shapes
     from minadder.bench.results import Results
+    from minadder.commands import results as results_folder
 
     if config.DISABLE_JIT:
         raise RuntimeError("NUMBA_DISABLE_JIT is set: kernels are plain Python, and their speed says nothing. Unset it")
@@ -72,12 +79,12 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--seed must be at least 0, not {options.seed}")
     shapes.layers(options.layers)  # so that a wrong name fails now
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
+        results_folder.prepared(options.out, tuple(FILES.values()))
     begin = time.perf_counter()
     with machine.threads(machine.most_threads() if options.threads is None else options.threads):
         results = Results(machine.facts(command_line(options), options.seed))
         lines = [f"{key}: {value}" for key, value in results.facts.items()]
-        print(*lines, sep="\n", flush=True)
+        streams.say(*lines)
         measurements: dict[str, Callable[[argparse.Namespace, Results], list[str]]] = {
             "layers": measure_layers,
             "steps": measure_steps,
@@ -86,11 +93,11 @@ def run(options: argparse.Namespace) -> int:
         }
         for part in PARTS if options.part == "all" else (options.part,):
             found = measurements[part](options, results)
-            print(*found, sep="\n", flush=True)
+            streams.say(*found)
             lines += found
     results.facts["seconds"] = round(time.perf_counter() - begin, 1)
     last = closing_lines(options, results)
-    print(*last, sep="\n", flush=True)
+    streams.say(*last)
     if options.out is not None:
         write(options.out, results, [*lines, *last])
     return 0
@@ -98,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
 
 def progress(text: str) -> None:
     """Tell on stderr what is being measured."""
-    print(f"minadder: measuring {text} …", file=sys.stderr, flush=True)
+    streams.tell(f"minadder: measuring {text} …")
 
 
 def measure_layers(options: argparse.Namespace, results: Results) -> list[str]:
@@ -187,14 +194,14 @@ def as_json(content: dict[str, Any]) -> str:
 def write(folder: Path, results: Results, lines: list[str]) -> None:
     """Write the tables, all numbers, and where layers were measured the figures."""
     from minadder.bench import bars, figures
-    from minadder.checkpoint import write_file
-    from minadder.plot import save_figure
+    from minadder.commands.results import draw
+    from minadder.files import write_file
 
     content = results.content()
     content["bars"] = [{**vars(bar), "verdict": bar.verdict} for bar in bars.bars(results)]
     write_file(folder / FILES["data"], as_json(content).encode())
     write_file(folder / FILES["text"], ("\n".join(lines) + "\n").encode())
     if results.layers:
-        save_figure(figures.roofline(results), folder / FILES["roofline"])
-        save_figure(figures.ratio_bars(results), folder / FILES["ratios"])
-    print(f"written: {', '.join(FILES[key] for key in FILES if (folder / FILES[key]).exists())} in {folder}")
+        draw(lambda: figures.roofline(results), folder / FILES["roofline"])
+        draw(lambda: figures.ratio_bars(results), folder / FILES["ratios"])
+    streams.say(f"written: {', '.join(FILES[key] for key in FILES if (folder / FILES[key]).exists())} in {folder}")

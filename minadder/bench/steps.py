@@ -157,9 +157,10 @@ class Toy:
 
 
 def toy(seed: int, iterations: int = TOY_ITERATIONS, parts: int = TOY_PARTS) -> Toy:
-    """Train two adder layers on the unit ball (Universal AdderNets, section 5.1), full batch, and take the time.
+    """Train two adder layers on the unit ball, full batch, and take the time.
 
-    Two inputs, three hidden units, two outputs, batch norms; 1,000 points; cosine from 0.1 to 0.
+    The points are those of Universal AdderNets, Sec. 5.3 (preprint 5.1), 1,000 of them. Two inputs, three hidden units,
+    two outputs, batch norms; cosine from 0.1 to 0.
     """
     points = data.unit_ball(TOY_POINTS, seed)
     ma.manual_seed(seed)

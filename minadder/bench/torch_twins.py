@@ -36,7 +36,7 @@ def lenet5_bn() -> Any:
 
 
 class Block(torch.nn.Module if torch else object):  # type: ignore[misc]  # no base without PyTorch
-    """Two 3×3 convolutions beside a shortcut (He et al. 2016, section 4.2)."""
+    """Two 3×3 convolutions beside a shortcut (He et al. 2016, Sec. 4.2)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

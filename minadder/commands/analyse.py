@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import minadder as ma
-from minadder import analysis, checkpoint, data, models, plot, provenance
+from minadder import analysis, data, files, models, plot, provenance, streams
 from minadder.autograd import Array
-from minadder.commands.analysed_nets import KINDS, QUICK_EPOCHS, QUICK_EXAMPLES, chosen_weights, epochs, fit, load
-from minadder.commands.train import positive_int, seed
+from minadder.commands import results
+from minadder.commands.analysed_nets import (
+    KINDS,
+    MOST_OF_A_NAME,
+    QUICK_EPOCHS,
+    QUICK_EXAMPLES,
+    chosen_weights,
+    epochs,
+    fit,
+    load,
+)
+from minadder.commands.arguments import positive_int, seed
 from minadder.experiments import ablation, jobs
 from minadder.tables import table
 from minadder.training import Callback, Run
@@ -33,7 +43,8 @@ PAPER_NORMS = {"AdderNet": (0.0009, 0.0012, 0.0146), "CNN": (0.2261, 0.2990, 0.4
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the parts of the command, each with its arguments."""
     parser.description = (
-        "Draw and measure what the papers say about adder nets and CNNs: a figure (PNG) and the numbers (JSON)."
+        "Draw and measure what the papers say about adder nets and CNNs: a figure (PNG) and the numbers (JSON). "
+        "Equations, tables and figures are those of Chen et al. 2020 (CVPR)."
     )
     parts = parser.add_subparsers(dest="part", required=True, metavar="part")
     add_part(parts, "variance", variance, "variances of outputs against the entries of a filter (Eqs. 8 and 9)")
@@ -48,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument(
             "files",
             nargs="*",
-            type=Path,
+            type=files.path_argument,
             metavar="FILE",
             help="nets of `minadder train`; without any, LeNet-5-BN is trained as both",
         )
@@ -69,7 +80,9 @@ def add_part(
     """Return the parser of a part, with the arguments that all have."""
     part: argparse.ArgumentParser = parts.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
     part.add_argument(
-        "--out", type=Path, help=f"the folder for the figure and the numbers (default: runs/analyse-{name})"
+        "--out",
+        type=files.path_argument,
+        help=f"the folder for the figure and the numbers (default: runs/analyse-{name})",
     )
     part.add_argument("--seed", type=seed, default=0, help="of all that is drawn (default: %(default)s)")
     part.add_argument(
@@ -90,19 +103,19 @@ def add_data(part: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do one part: print its table, write its files; return the exit code."""
     options.out = options.out or Path("runs") / f"analyse-{options.part}"
-    options.out.mkdir(parents=True, exist_ok=True)
+    names = [f"{options.part}.{ending}" for ending in ("txt", "json", "png")]
+    results.prepared(options.out, names)
     told = options.analyse(options)
-    print(*told, sep="\n")
-    checkpoint.write_file(options.out / f"{options.part}.txt", provenance.with_head(options.typed, told))
-    print(f"written: {options.part}.txt, {options.part}.json and its figure in {options.out}")
+    files.write_file(options.out / names[0], provenance.with_head(options.typed, told))
+    streams.say(*told, f"written: {options.part}.txt, {options.part}.json and its figure in {options.out}")
     return 0
 
 
-def keep(options: argparse.Namespace, numbers: Any, figures: Iterable[tuple[str, Any]]) -> None:
-    """Write a part's numbers and its figures."""
-    for name, figure in figures:
-        plot.save_figure(figure, options.out / f"{name}.png")
-    checkpoint.write_file(options.out / f"{options.part}.json", (json.dumps(numbers, indent=1) + "\n").encode())
+def keep(options: argparse.Namespace, numbers: Any, figures: Iterable[tuple[str, Callable[[], Any]]]) -> None:
+    """Write a part's numbers and its figures, each made by a function."""
+    files.write_file(options.out / f"{options.part}.json", (json.dumps(numbers, indent=1) + "\n").encode())
+    for name, make in figures:
+        results.draw(make, options.out / f"{name}.png")
 
 
 def variance(options: argparse.Namespace) -> list[str]:
@@ -116,7 +129,7 @@ def variance(options: argparse.Namespace) -> list[str]:
         found = []
         for nth, k in enumerate(entries):
             found.append(analysis.output_variance(k, 1.0, case, samples, first + nth))
-            print(f"Var F = {case:g}, K = {k} of {entries[-1]}: measured", file=sys.stderr, flush=True)
+            streams.tell(f"Var F = {case:g}, K = {k} of {entries[-1]}: measured")
         adder, misprint, conv = (
             np.array([law(k, 1.0, case) for k in entries])
             for law in (analysis.adder_variance, analysis.misprinted_adder_variance, analysis.conv_variance)
@@ -151,7 +164,7 @@ def variance(options: argparse.Namespace) -> list[str]:
             {**asdict(one), "adder_law": law, "misprinted_adder_law": wrong, "conv_law": product}
             for one, law, wrong, product in zip(found, adder.tolist(), misprint.tolist(), conv.tolist(), strict=True)
         ]
-    figure = plot.variance_panels(entries, panels, f"variance of a layer's output, {samples:,} samples each")
+    figure = partial(plot.variance_panels, entries, panels, f"variance of a layer's output, {samples:,} samples each")
     keep(options, {"samples": samples, "seed": options.seed, "variances": numbers}, [("variance", figure)])
     return lines[1:]
 
@@ -179,7 +192,8 @@ def gradients(options: argparse.Namespace) -> list[str]:
         f"l2 norms of the filters' gradients at the first step, LeNet-5-BN, {train.name}, median of {len(seeds)} nets"
     )
     headers = ["layer", "AdderNet", "CNN", "CNN / AdderNet", "paper: AdderNet", "paper: CNN"]
-    figure = plot.norm_dots(
+    figure = partial(
+        plot.norm_dots,
         [layer.removesuffix(".weight") for layer in layers],
         values,
         PAPER_NORMS,
@@ -197,9 +211,10 @@ def filters(options: argparse.Namespace) -> list[str]:
     """Draw the filters of each net."""
     rows, numbers, figures = [], {}, []
     chosen, nets = chosen_weights(options)
+    weight = streams.printable(options.weight, MOST_OF_A_NAME)
     for name, values in chosen.items():
-        title = f"{options.weight}: {name}{nets}"
-        figures.append((f"filters-{name}".replace(" ", "-"), plot.filter_grid(values, title)))
+        title = f"{weight}: {name}{nets}"
+        figures.append((f"filters-{name}".replace(" ", "-"), partial(plot.filter_grid, values, title)))
         numbers[name] = {"weight": options.weight, "shape": values.shape, "filters": values.tolist()}
         rows.append(
             [
@@ -211,13 +226,14 @@ def filters(options: argparse.Namespace) -> list[str]:
             ]
         )
     keep(options, numbers, figures)
-    return table(f"filters {options.weight}{nets}", ["net", "shape", "mean", "deviation", "largest |w|"], rows)[1:]
+    return table(f"filters {weight}{nets}", ["net", "shape", "mean", "deviation", "largest |w|"], rows)[1:]
 
 
 def weights(options: argparse.Namespace) -> list[str]:
     """Fit both distributions to the weights of each net, and draw them."""
     rows, numbers, panels = [], {}, {}
     chosen, nets = chosen_weights(options)
+    weight = streams.printable(options.weight, MOST_OF_A_NAME)
     for name, values in chosen.items():
         fits = analysis.fit_weights(values)
         laplace, gauss = fits.laplace_log_likelihood / fits.weights, fits.gauss_log_likelihood / fits.weights
@@ -229,9 +245,9 @@ def weights(options: argparse.Namespace) -> list[str]:
         rows.append(
             [name, f"{fits.weights:,}", f"{laplace:.4f}", f"{gauss:.4f}", f"{laplace - gauss:+.4f}", fits.better]
         )
-    keep(options, numbers, [("weights", plot.histograms(panels, f"weights {options.weight}{nets}"))])
+    keep(options, numbers, [("weights", partial(plot.histograms, panels, f"weights {weight}{nets}"))])
     headers = ["net", "weights", "Laplace", "Gauss", "Laplace − Gauss", "better"]
-    return table(f"log-likelihood of {options.weight}{nets}, nats a weight", headers, rows)[1:]
+    return table(f"log-likelihood of {weight}{nets}, nats a weight", headers, rows)[1:]
 
 
 class ClosedByEpoch(Callback):
@@ -260,7 +276,7 @@ def channels(options: argparse.Namespace) -> list[str]:
         numbers[name] = {"test_accuracy": accuracy, "closed": watch.shares}
         rows.append([name, f"{100 * accuracy:.2f}", *(f"{100 * share:.0f}" for share in watch.shares[-1].values())])
     title = f"channels closed to {min(LOOKED_AT, len(test)):,} test images, sign gradients, LeNet-5-BN, {train.name}"
-    keep(options, numbers, [("channels", plot.shares_by_epoch(panels, "closed channels", title))])
+    keep(options, numbers, [("channels", partial(plot.shares_by_epoch, panels, "closed channels", title))])
     headers = ["", "test accuracy / %", *(f"{path} / %" for path in watch.shares[-1])]
     return table(f"{title}, {len(watch.shares)} epochs", headers, rows)[1:]
 
@@ -283,7 +299,7 @@ def features(options: argparse.Namespace) -> list[str]:
             "labels": test.labels.tolist(),
         }
         rows.append([name, *(f"{100 * share:.2f}" for share in (accuracy, told.by_centre, told.by_direction))])
-    figure = plot.feature_scatter(panels, f"features of LeNet++, {test.name}, test data")
+    figure = partial(plot.feature_scatter, panels, f"features of LeNet++, {test.name}, test data")
     keep(options, numbers, [("features", figure)])
     headers = ["net", "test accuracy / %", "nearest centre (l1) / %", "nearest direction / %"]
     return table(f"classes in the plane of LeNet++'s features, {test.name}", headers, rows)[1:]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import minadder as ma
-from minadder import callbacks, checkpoint, data, models, nn, optim
+from minadder import callbacks, checkpoint, data, models, nn, optim, streams
 from minadder.autograd import Array
 from minadder.training import Callback
 
@@ -15,6 +15,8 @@ KINDS = {"adder": "AdderNet", "conv": "CNN"}
 QUICK_EXAMPLES = 400
 QUICK_EPOCHS = 2
 SMALL_DATA = 10_000
+MOST_OF_A_NAME = 30
+"""Characters of a name that tables and titles have room for."""
 
 
 def load(options: argparse.Namespace) -> tuple[data.Dataset, data.Dataset]:
@@ -31,7 +33,7 @@ def chosen_weights(options: argparse.Namespace) -> tuple[dict[str, Array], str]:
     They are of the files, or of LeNet-5-BN trained as both nets.
     """
     if options.files:
-        names = unique([file.parent.resolve().name if file.stem == "net" else file.stem for file in options.files])
+        names = unique([name_of(file) for file in options.files])
         arrays = [weight_of(checkpoint.read_arrays(file)[0], options.weight, file) for file in options.files]
         return dict(zip(names, arrays, strict=True)), ""
     train, test = load(options)
@@ -43,6 +45,12 @@ def chosen_weights(options: argparse.Namespace) -> tuple[dict[str, Array], str]:
         fit(net, name, train, test, options)
         found[name] = weight_of(net.state_dict(), options.weight, name)
     return found, f", LeNet-5-BN, {train.name}, {epochs(options)} epochs"
+
+
+def name_of(file: Path) -> str:
+    """Return what to call the net in a file: the folder's name where the file has the name that all have."""
+    name = file.parent.resolve().name if file.stem == "net" else file.stem
+    return streams.printable(name, MOST_OF_A_NAME)
 
 
 def unique(names: Sequence[str]) -> list[str]:
@@ -77,7 +85,7 @@ def fit(
     weight_decay: float = 5e-4,
     more: Sequence[Callback] = (),
 ) -> float:
-    """Train a net by the papers' recipe (Chen et al. 2020, section 4.1), and return its accuracy on the test data."""
+    """Train a net by the papers' recipe (Chen et al. 2020, Sec. 4.1), and return its accuracy on the test data."""
     batch_size = 16 if options.quick else 64 if len(train) < SMALL_DATA else 256
     rule = optim.AdaptiveLR(eta)
     ma.fit(
@@ -91,5 +99,5 @@ def fit(
         callbacks=[callbacks.Progress(), *more],
     )
     accuracy = ma.evaluate(net, data.Loader(test, 1000))[1]
-    print(f"{name}: test accuracy {100 * accuracy:.2f} % after {epochs(options)} epochs")
+    streams.say(f"{name}: test accuracy {100 * accuracy:.2f} % after {epochs(options)} epochs")
     return accuracy

@@ -6,10 +6,10 @@ import argparse
 import textwrap
 from collections.abc import Callable
 
-from minadder import analysis, models
+from minadder import analysis, models, streams
 from minadder.analysis.cost import ENERGY
 from minadder.analysis.counting import PARTS, Count, Operations
-from minadder.commands.train import positive_int
+from minadder.commands.arguments import positive_int
 from minadder.nn.convert import KINDS
 from minadder.tables import WIDTH, table
 from minadder.training import set_p
@@ -50,10 +50,10 @@ PAPERS = {
         "binary": ("0", "3.9 G", "3.9 G"),
     },
 }
-"""#Mul., #Add. and XNOR as printed (Chen et al. 2020, section 4.1; Universal AdderNets, Tables 2 and 3)."""
+"""#Mul., #Add. and XNOR as printed (Chen et al. 2020, Sec. 4.1; Universal AdderNets, Tables 2 and 3)."""
 
 PAPER_CYCLES = {("lenet5-bn", "conv"): "~2.6 M", ("lenet5-bn", "adder"): "~1.7 M"}
-"""By network and kind, as printed (Chen et al. 2020, section 4.1)."""
+"""By network and kind, as printed (Chen et al. 2020, Sec. 4.1)."""
 
 FIRST_AND_LAST = (
     "The papers say that they leave out batch norms, the first and the last layer; but their 69.12 M of ResNet-32 hold "
@@ -61,7 +61,8 @@ FIRST_AND_LAST = (
 )
 NOTES = {
     "lenet5-bn": "The papers do not say what their ~435 K hold: this net's sums, batch norms and means together are "
-    "424,604 multiplications and 427,766 additions as a CNN.",
+    "424,604 multiplications and 427,766 additions as a CNN. A candidate: 416,520 for the sums, 6,518 for biases, and "
+    "2 × 6,424 for the batch norms of the three windowed layers make 435,886.",
     "vgg-small": "The papers' 0.65 G are those of no usual VGG-small. This one, with six 3×3 layers and one "
     "fully-connected layer, is that of the literature on binary nets: 0.608 G. With fully-connected layers of 1024, "
     "1024 and 10 units, as BinaryNet has, it takes 0.617 G. A seventh 3×3 layer with 512 filters behind the last "
@@ -112,13 +113,13 @@ def run(options: argparse.Namespace) -> int:
         kind, printed = "adder", f"{printed} at p = 1, where training ends"
     counted = analysis.count(net, input_shape)
     name = f"{options.network}, {printed}, {'×'.join(map(str, input_shape))}, {num_classes} classes"
-    print(*layer_table(counted, f"{name}: operations for one example")[1:], sep="\n")
+    streams.say(*layer_table(counted, f"{name}: operations for one example")[1:])
     own = (input_shape, num_classes) == (network.input_shape, network.num_classes)
     papers = PAPERS.get(options.network, {}).get(kind) if own else None
-    print(*total_table(counted, papers), sep="\n")
+    streams.say(*total_table(counted, papers))
     if papers is not None and options.network in NOTES:
-        print(textwrap.fill(NOTES[options.network], WIDTH))
-    print(*cost_table(counted.total(), PAPER_CYCLES.get((options.network, kind)) if own else None), sep="\n")
+        streams.say(textwrap.fill(NOTES[options.network], WIDTH))
+    streams.say(*cost_table(counted.total(), PAPER_CYCLES.get((options.network, kind)) if own else None))
     return 0
 
 

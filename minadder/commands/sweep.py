@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
 
-from minadder import checkpoint, plot, provenance
-from minadder.commands.train import DATA, INTERRUPTED, alone_in, positive_int, seed
+from minadder import data, files, provenance, streams
+from minadder.commands import results
+from minadder.commands.arguments import positive_int, seed
+from minadder.commands.train import alone_in
 from minadder.experiments.jobs import Result
 from minadder.experiments.parallel import run_jobs
 from minadder.experiments.table import as_lines
@@ -26,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "on from its last epoch."
     )
     parser.add_argument("table", choices=tuple(TABLES), help="which table")
-    parser.add_argument("--data", choices=DATA, default="digits", help="the data set (default: %(default)s)")
+    parser.add_argument(
+        "--data", choices=tuple(data.BY_NAME), default="digits", help="the data set (default: %(default)s)"
+    )
     parser.add_argument(
         "--epochs", type=positive_int, help=f"how often to go through the data ({EPOCHS}, or {QUICK_EPOCHS} if --quick)"
     )
@@ -39,12 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help="trainings at the same time, each with one thread; 1: one by one, on all threads (%(default)s)",
     )
-    parser.add_argument("--out", type=Path, help="the folder for what comes of it (runs/sweep-TABLE-DATA)")
+    parser.add_argument(
+        "--out",
+        type=files.path_argument,
+        help="the folder for what comes of it (runs/sweep-TABLE-DATA)",
+    )
     parser.add_argument("--quick", action="store_true", help="few epochs, to see that it works")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what is missing of a table, print it, and leave it in the folder; return the exit code, 130 after Ctrl-C.
+    """Do what is missing of a table, print it, and leave it in the folder; return the exit code.
 
     Raises
     ------
@@ -58,13 +65,12 @@ def run(options: argparse.Namespace) -> int:
     if len(set(options.seeds)) < len(options.seeds):
         raise ValueError(f"--seeds must differ from each other, not {' '.join(map(str, options.seeds))}")
     out = options.out or Path("runs") / f"sweep-{options.table}-{options.data}"
-    out.mkdir(parents=True, exist_ok=True)
+    results.prepared(out, (f"{options.table}.txt", f"{options.table}.png"))
     try:
         with alone_in(out):
             sweep(options, out)
-    except KeyboardInterrupt:
-        print(f"\nminadder: interrupted; the same command goes on with what is in {out}", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        raise type(stop)(f"the same command goes on with what is in {out}") from None
     return 0
 
 
@@ -73,19 +79,18 @@ def sweep(options: argparse.Namespace, out: Path) -> None:
     table = TABLES[options.table]
     epochs = options.epochs or (QUICK_EPOCHS if options.quick else EPOCHS)
     jobs = table.jobs(options.data, epochs, options.seeds)
-    results: dict[str, Result] = {}
+    found: dict[str, Result] = {}
     begin = time.perf_counter()
     with closing(run_jobs(jobs, out, options.jobs)) as done:
         for name, result in done:
-            results[name] = result
+            found[name] = result
             ending = result["diverged"] or f"test accuracy {100 * result['history'][-1]['test_accuracy']:.2f} %"
-            told = f"{name}: {ending} ({len(results)} of {len(jobs)} done, {time.perf_counter() - begin:.0f} s)"
-            print(told, file=sys.stderr, flush=True)
-    rows = table.measured(results, options.seeds)
+            seconds = time.perf_counter() - begin
+            streams.tell(f"{name}: {ending} ({len(found)} of {len(jobs)} done, {seconds:.0f} s)")
+    rows = table.measured(found, options.seeds)
     seeds = f"seed{'s' if len(options.seeds) > 1 else ''} {', '.join(map(str, options.seeds))}"
     what = f"{options.data}, {epochs} epoch{'s' if epochs > 1 else ''}, {seeds}"
     lines = as_lines(table, rows, what, table.setting == (options.data, epochs))
-    print(*lines, sep="\n")
-    checkpoint.write_file(out / f"{table.name}.txt", provenance.with_head(options.typed, lines))
-    plot.save_figure(table.draw(table, rows, what), out / f"{table.name}.png")
-    print(f"\nwritten: {table.name}.txt, {table.name}.png in {out}")
+    files.write_file(out / f"{table.name}.txt", provenance.with_head(options.typed, lines))
+    drawn = results.draw(lambda: table.draw(table, rows, what), out / f"{table.name}.png")
+    streams.say(*lines, "", f"written: {table.name}.txt{f', {table.name}.png' if drawn else ''} in {out}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minadder import checkpoint, plot, provenance
-from minadder.commands.train import seed
+from minadder import files, provenance, streams
+from minadder.commands import results
+from minadder.commands.arguments import seed
 from minadder.experiments import theory
 from minadder.plot import theory as figures
 from minadder.tables import WIDTH, table
@@ -35,12 +35,17 @@ class Part:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.description = (
-        "Build the nets of the proofs in Universal AdderNets, Sec. 3, without training, and compare them with what "
-        "they shall compute. Leaves a figure and all numbers as JSON in the folder. Theorems are numbered as in arXiv "
-        "2105.14202; in the journal Lemma 5 is Lemma 4, Theorem 6 is 5, and Theorem 4 is 6."
+        "Build the nets of the proofs in Universal AdderNets, Secs. 3.2, 5.1 and 5.2 (preprint 3.2), without training, "
+        "and compare them with what they shall compute. Leaves a figure and all numbers as JSON in the folder. Lemmas "
+        "and theorems are numbered as in the preprint, arXiv 2105.14202; in the journal Lemma 5 is Lemma 4, Theorem 6 "
+        "is 5, and Theorem 4 is 6. The propositions are the journal's, and the supplement's of Chen et al. 2020."
     )
     parser.add_argument("part", choices=tuple(PARTS), help="what to build")
-    parser.add_argument("--out", type=Path, help="the folder for what comes of it (default: runs/theory-PART)")
+    parser.add_argument(
+        "--out",
+        type=files.path_argument,
+        help="the folder for what comes of it (default: runs/theory-PART)",
+    )
     parser.add_argument("--seed", type=seed, default=0, help="of all numbers that are drawn (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="smaller nets, in a few seconds")
 
@@ -55,14 +60,14 @@ def run(options: argparse.Namespace) -> int:
     """
     part = PARTS[options.part]
     out = options.out or Path("runs") / f"theory-{options.part}"
-    out.mkdir(parents=True, exist_ok=True)
+    results.prepared(out, [f"{options.part}.{ending}" for ending in ("txt", "json", "png")])
     content = part.measure(options.quick, options.seed)
     told = [line if len(line) <= WIDTH else textwrap.fill(line, WIDTH) for line in part.tell(content)]
-    print(*told, sep="\n")
-    checkpoint.write_file(out / f"{options.part}.txt", provenance.with_head(options.typed, told))
-    checkpoint.write_file(out / f"{options.part}.json", (json.dumps(content) + "\n").encode())
-    plot.save_figure(part.draw(content), out / f"{options.part}.png")
-    print(f"\nwritten: {options.part}.txt, {options.part}.json, {options.part}.png in {out}")
+    files.write_file(out / f"{options.part}.txt", provenance.with_head(options.typed, told))
+    files.write_file(out / f"{options.part}.json", (json.dumps(content) + "\n").encode())
+    drawn = results.draw(lambda: part.draw(content), out / f"{options.part}.png")
+    figure = f", {options.part}.png" if drawn else ""
+    streams.say(*told, "", f"written: {options.part}.txt, {options.part}.json{figure} in {out}")
     return 0
 
 
@@ -88,13 +93,13 @@ def tell_lemma2(content: Content) -> list[str]:
         "largest |net - formula|",
         "bound on rounding",
         "as printed",
-        "Eq. 8's sign",
+        "preprint Eq. 8's sign",
     )
     title = "Lemma 2: two adder layers against Σ aᵢ ReLU(‖Wᵢ − X‖₁ + bᵢ)"
     return [
         *table(title, headers, rows),
         f"{within} of {len(rows)} nets are within the bound on rounding. The construction as printed is off by "
-        f"{least(content, 'as_printed'):.2g} or more; with the sign that Eq. 8 gives its constant, by "
+        f"{least(content, 'as_printed'):.2g} or more; with the sign that Eq. 33 (preprint 8) gives its constant, by "
         f"{least(content, 'sign_mended'):.2g} or more.",
     ]
 
@@ -104,16 +109,11 @@ def least(content: Content, construction: str) -> float:
     return min(float(trial[f"largest_difference_{construction}"]) for trial in content["trials"])
 
 
-def to_stderr(line: str) -> None:
-    """Tell of the progress."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def tell_approximation(content: Content) -> list[str]:
     """Return the tables of errors by width."""
     told = []
     for line in content["lines"]:
-        title = f"Theorem 4, d = {line['dimension']}: root mean square error of two adder layers by width"
+        title = f"Theorem 4 (journal 6), d = {line['dimension']}: root mean square error of two adder layers by width"
         columns = zip(line["widths"], line["radii"], line["rms"], line["fitted"], strict=True)
         rows = [(str(width), f"{radius:.3f}", f"{rms:.4f}", f"{fit:.5f}") for width, radius, rms, fit in columns]
         told += table(title, ("hidden units", "tent radius", "random tents", "wider, fitted"), rows)
@@ -122,7 +122,7 @@ def tell_approximation(content: Content) -> list[str]:
             f"{line['fitted_exponent']:.2f} of wider ones with fitted heights."
         )
         told.append(
-            f"The paper's squared error of O(1/n) would be -0.50; it takes d = 0 for that. "
+            f"The preprint's squared error of O(1/n) would be -0.50; it takes d = 0 or -1 for that. "
             f"Nets and formula differ by at most {line['net_from_formula']:.1e}."
         )
     exponent = content["variance"]["exponent"]
@@ -158,12 +158,12 @@ def tell_theorem6(content: Content) -> list[str]:
     ]
     return [
         *table(
-            "Lemma 5: a fully-connected layer, weights the same or zero in each row, as two adder layers",
+            "Lemma 5 (journal 4): a fully-connected layer, weights the same or zero in each row, as two adder layers",
             ("inputs", "outputs m", "hidden units (2m + 2)", "largest value", "largest difference"),
             layers,
         ),
         *table(
-            "Theorem 6: deep adder nets of bounded width, for a staircase of cells",
+            "Theorem 6 (journal 5): deep adder nets of bounded width, for a staircase of cells",
             ("d", "cells", "adder layers", "width", "mean |net - f|", "from the fully-connected net"),
             nets,
         ),
@@ -203,7 +203,7 @@ def tell_propositions(content: Content) -> list[str]:
 PARTS = {
     "lemma2": Part(theory.lemma2, figures.lemma2_figure, tell_lemma2),
     "approximation": Part(
-        partial(theory.approximate, tell=to_stderr), figures.approximation_figure, tell_approximation
+        partial(theory.approximate, tell=streams.tell), figures.approximation_figure, tell_approximation
     ),
     "theorem6": Part(theory.theorem6, figures.theorem6_figure, tell_theorem6),
     "propositions": Part(theory.descents, figures.propositions_figure, tell_propositions),

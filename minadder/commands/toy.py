@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from minadder import checkpoint, plot, provenance
-from minadder.commands.train import INTERRUPTED, positive_int
+from minadder import files, plot, provenance, streams
+from minadder.commands import results
+from minadder.commands.arguments import positive_int
 from minadder.experiments import toy, toy_report, workers
 from minadder.nn.convert import KINDS
 
 QUICK_ITERATIONS, QUICK_POINTS = 300, 300
+MOST_BYTES = 1 << 24
+"""Of a net's file, far more than one of a few hidden units has."""
 FIGURE, STRIPS, TABLE, NUMBERS, NETS = "decision.png", "accuracies.png", "toy.txt", "toy.json", "nets"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.description = (
-        "Train nets of a few hidden units on points in the plane (Universal AdderNets, Sec. 5.1), draw their decision "
-        "boundaries, and tell how often each solves its task. Leaves in the folder the figures, the table, all numbers "
-        "as JSON, and each net; nets that are there already are not trained again."
+        "Train nets of a few hidden units on points in the plane (Universal AdderNets, Sec. 5.3; preprint 5.1), draw "
+        "their decision boundaries, and tell how often each solves its task. Leaves in the folder the figures, the "
+        "table, all numbers as JSON, and each net; nets that are there already are not trained again. "
+        + toy.RECIPES["papers"].assumed(toy.POINTS)
     )
     parser.add_argument("task", choices=tuple(toy.TASKS), help="the points and their labels")
     parser.add_argument(
@@ -34,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="how many times to train each net; ten times take some 20 seconds on two cores (default: %(default)s)",
     )
-    parser.add_argument("--out", type=Path, help="the folder for what comes of it (default: runs/toy-TASK)")
+    parser.add_argument(
+        "--out",
+        type=files.path_argument,
+        help="the folder for what comes of it (default: runs/toy-TASK)",
+    )
     parser.add_argument(
         "--recipe",
         choices=tuple(toy.RECIPES),
@@ -55,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train what is not there yet, print the table and write the figures; return the exit code, 130 after Ctrl-C.
+    """Train what is not there yet, print the table and write the figures; return the exit code.
 
     Raises
     ------
@@ -68,44 +75,41 @@ def run(options: argparse.Namespace) -> int:
     if options.quick:
         wanted = [replace(job, iterations=QUICK_ITERATIONS, points=QUICK_POINTS) for job in wanted]
     out = options.out or Path("runs") / f"toy-{options.task}"
-    (out / NETS).mkdir(parents=True, exist_ok=True)
+    results.prepared(out, (FIGURE, STRIPS, TABLE, NUMBERS))
+    results.prepared(out / NETS, [f"{job.name}.json" for job in wanted])
     begin = time.perf_counter()
     try:
-        results = train_missing(wanted, out / NETS, options.processes or workers.cores())
-    except KeyboardInterrupt:
-        print(f"\nminadder: interrupted; the same command goes on with the nets in {out / NETS}", file=sys.stderr)
-        return INTERRUPTED
-    rows = toy_report.rows(results)
+        found = train_missing(wanted, out / NETS, options.processes or workers.cores())
+    except KeyboardInterrupt as stop:
+        raise type(stop)(f"the same command goes on with the nets in {out / NETS}") from None
+    rows = toy_report.rows(found)
     told = toy_report.lines(rows)
     if options.quick:
         told.append("Of a quick run these figures say nothing.")
-    print(*told, sep="\n")
     write(out, rows, provenance.with_head(options.typed, "\n".join(told).strip().splitlines()))
-    print(f"\n{len(results)} nets, {time.perf_counter() - begin:.0f} s; results in {out}")
+    streams.say(*told, "", f"{len(found)} nets, {time.perf_counter() - begin:.0f} s; results in {out}")
     return 0
 
 
 def train_missing(jobs: Sequence[toy.Job], folder: Path, processes: int) -> list[toy.Result]:
     """Return the results of all jobs in their order; those that are not in the folder are trained, and kept there."""
-    results = {job: kept for job in jobs if (kept := kept_result(job, folder)) is not None}
-    missing = [job for job in jobs if job not in results]
-    if results and missing:
-        print(f"{len(results)} of {len(jobs)} nets are there already", file=sys.stderr)
+    done = {job: kept for job in jobs if (kept := kept_result(job, folder)) is not None}
+    missing = [job for job in jobs if job not in done]
+    if done and missing:
+        streams.tell(f"{len(done)} of {len(jobs)} nets are there already")
     largest_first = toy.together(missing)[::-1]  # so that no process is left alone with a long one at the end
     with closing(workers.in_processes(toy.train_together, largest_first, processes)) as trained:
         for found in trained:
             for result in found:
-                checkpoint.write_file(place(result.job, folder), result.to_json().encode())
-                results[result.job] = result
+                files.write_file(place(result.job, folder), result.to_json().encode())
+                done[result.job] = result
             job = found[0].job
-            print(
-                f"{len(results)}/{len(jobs)}: {job.task}, {toy_report.kind_name(job.kind)}, n = {job.hidden}: "
+            streams.tell(
+                f"{len(done)}/{len(jobs)}: {job.task}, {toy_report.kind_name(job.kind)}, n = {job.hidden}: "
                 f"{sum(result.solved for result in found)} of {len(found)} solve it, "
-                f"{sum(result.seconds for result in found):.1f} s",
-                file=sys.stderr,
-                flush=True,
+                f"{sum(result.seconds for result in found):.1f} s"
             )
-    return [results[job] for job in jobs]
+    return [done[job] for job in jobs]
 
 
 def place(job: toy.Job, folder: Path) -> Path:
@@ -125,9 +129,9 @@ def kept_result(job: toy.Job, folder: Path) -> toy.Result | None:
     if not file.exists():
         return None
     try:
-        result = toy.Result.from_json(file.read_text(encoding="utf-8"))
+        result = toy.Result.from_json(files.read_file(file, MOST_BYTES).decode())
     except ValueError as error:
-        print(f"{file}: {error}; training that net again", file=sys.stderr)
+        streams.tell(f"{files.shown(file)}: {error}; training that net again")
         return None
     if result.job != job:
         raise ValueError(f"{file} is of other settings: {result.job}, now it is {job}. Choose another --out")
@@ -139,19 +143,20 @@ def write(out: Path, rows: Sequence[toy_report.Row], text: bytes) -> None:
     job = rows[0].results[0].job
     task = toy.TASKS[job.task]
     content = {"task": job.task, "recipe": job.recipe, "iterations": job.iterations, "points": job.points}
+    content["settings"] = toy.RECIPES[job.recipe].settings
     numbers = json.dumps({**content, "nets": [row.content() for row in rows]}, indent=1)
-    checkpoint.write_file(out / TABLE, text)
-    checkpoint.write_file(out / NUMBERS, (numbers + "\n").encode())
+    files.write_file(out / TABLE, text)
+    files.write_file(out / NUMBERS, (numbers + "\n").encode())
     panels: dict[str, list[plot.Panel]] = {}
     reach = toy.reach(task.points(job.points, 0).inputs)
     for row in rows:
         panels.setdefault(row.kind, []).append(panel(row, reach))
     named = [(toy_report.kind_name(kind), found) for kind, found in panels.items()]
     title = f"{task.title}: {toy.RECIPES[job.recipe].text}, {job.iterations} iterations"
-    plot.save_figure(plot.decision_figure(named, reach, title), out / FIGURE)
+    results.draw(lambda: plot.decision_figure(named, reach, title), out / FIGURE)
     if len(rows[0].results) > 1:
         strips = [(f"{toy_report.kind_name(row.kind)}\nn = {row.hidden}", row.accuracies) for row in rows]
-        plot.save_figure(plot.accuracy_strips(strips, toy.SOLVED, title), out / STRIPS)
+        results.draw(lambda: plot.accuracy_strips(strips, toy.SOLVED, title), out / STRIPS)
 
 
 def panel(row: toy_report.Row, reach: float) -> plot.Panel:
@@ -161,4 +166,4 @@ def panel(row: toy_report.Row, reach: float) -> plot.Panel:
     if count > 1:
         title += f"\n(the middle one of {count}; {row.solved} solve it)"
     points = toy.TASKS[result.job.task].points(result.job.points, result.job.seed)
-    return plot.Panel(title, toy.field(result.net(), reach), points.inputs, points.labels)
+    return plot.Panel(title, toy.field(result, reach), points.inputs, points.labels)

@@ -8,20 +8,26 @@ import fcntl
 import json
 import math
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import minadder as ma
-from minadder import callbacks, checkpoint, data, models, optim, plot
+from minadder import callbacks, data, files, models, nn, optim, plot, streams
+from minadder.commands import results
+from minadder.commands.arguments import fraction, positive_float, positive_int, seed
 from minadder.models.networks import HIDDEN_UNITS, NETWORKS, check_takes
 from minadder.nn.convert import KINDS
+from minadder.training import Epoch
 
-INTERRUPTED = 130
 FOLDER = "imagefolder"
 DATA = (*data.BY_NAME, f"{FOLDER} PATH")
 SCHEDULES = {"cosine": optim.Cosine, "polynomial": optim.Polynomial}
+SHAPES = dict.fromkeys(("digits", "mnist5k", "mnist"), (1, 32, 32)) | dict.fromkeys(
+    ("cifar10", "cifar100"), (3, 32, 32)
+)
+"""Of each data set's images, so that a network that does not take them is known before they are loaded."""
+CHECKPOINT = "checkpoint.safetensors"
 RESULTS = ("net.safetensors", "history.json", "curves.png", "filters.png")
 SMALL_DATA = 10_000
 TEST_PIXELS = 1000 * 32 * 32
@@ -63,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epochs", type=positive_int, help=f"how often to go through the data ({EPOCHS}, or {QUICK_EPOCHS} if --quick)"
     )
-    parser.add_argument("--out", type=Path, required=True, help="the folder for what comes of it")
+    parser.add_argument("--out", type=files.path_argument, required=True, help="the folder for what comes of it")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, if there is one")
     parser.add_argument("--seed", type=seed, default=0, help="of weights and order of the data (%(default)s)")
     parser.add_argument(
@@ -115,75 +121,42 @@ class Source(argparse.Action):
         namespace.data = tuple(values)
 
 
-def positive_int(text: str) -> int:
-    """Return an integer of at least 1."""
-    return in_range(int, text, 1, "an integer of at least 1")
-
-
-def seed(text: str) -> int:
-    """Return an integer of at least 0."""
-    return in_range(int, text, 0, "an integer of at least 0")
-
-
-def positive_float(text: str) -> float:
-    """Return a finite number above 0."""
-    value: float = in_range(float, text, 0, "a finite number above 0")
-    if value == 0 or value == float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a finite number above 0, not {text}")
-    return value
-
-
-def fraction(text: str) -> float:
-    """Return a number in (0, 1]."""
-    value: float = in_range(float, text, 0, "a number above 0, at most 1")
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, at most 1, not {text}")
-    return value
-
-
-def in_range(kind: type, text: str, least: float, wanted: str) -> Any:
-    """Return a number that is not below `least`."""
-    try:
-        value = kind(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be {wanted}, not {text!r}") from None
-    if not value >= least:
-        raise argparse.ArgumentTypeError(f"must be {wanted}, not {text}")
-    return value
-
-
 def load_data(source: tuple[str, ...], network: str) -> tuple[data.Examples, data.Examples]:
     """Return the training and the test data for a network, which must take their images."""
     name, *path = source
     if path:
-        sets: tuple[data.Examples, data.Examples] = data.imagefolder(path[0], NETWORKS[network].input_shape[1])
-    else:
-        sets = data.load(name)
-    try:
-        check_takes(network, sets[0].shape)
-    except ValueError as error:
-        raise ValueError(f"--data {name} does not fit: {error}") from None
+        return data.imagefolder(path[0], NETWORKS[network].input_shape[1])
+    check_network(network, name, SHAPES[name])
+    sets = data.load(name)
+    check_network(network, name, sets[0].shape)
     return sets
 
 
+def check_network(network: str, name: str, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless a network takes images of the shape that a data set has."""
+    try:
+        check_takes(network, shape)
+    except ValueError as error:
+        raise ValueError(f"--data {name} does not fit: {error}") from None
+
+
 def augmentation(source: tuple[str, ...]) -> data.Compose | None:
-    """Return what is done to training images at random (He et al. 2016, section 4.2); imagefolders do so themselves."""
+    """Return what is done to training images at random (He et al. 2016, Sec. 4.2); imagefolders do so themselves."""
     if source[0] in ("cifar10", "cifar100"):
         return data.Compose([data.RandomCrop(32, padding=4), data.RandomHorizontalFlip()])
     return None
 
 
 def check_folder(folder: Path, resume: bool) -> Path | None:
-    """Return the checkpoint to go on from, None to start anew."""
-    last = folder / "checkpoint.safetensors"
+    """Return the checkpoint to go on from, None to start anew; OSError where neither is right or nothing is written."""
+    last = folder / CHECKPOINT
+    results.check_folder(folder, (CHECKPOINT, *RESULTS))
     if not last.exists():
         foreign = next((name for name in RESULTS if (folder / name).exists()), None)
         if foreign is not None:
             raise FileExistsError(
                 f"{folder} holds {foreign} but no checkpoint to go on from: choose another --out, or move the file away"
             )
-        if resume:
-            print(f"{folder} holds no checkpoint yet: starting anew", file=sys.stderr)
         return None
     if not resume:
         raise FileExistsError(f"{folder} holds a training already: go on with --resume, or choose another --out")
@@ -202,26 +175,26 @@ def alone_in(folder: Path) -> Iterator[None]:
                 f"another process is training in {folder}: wait for it or stop it, or choose another --out"
             ) from None
         except OSError as error:  # network file systems may have no locks for folders
-            print(f"{folder} cannot be locked ({error.strerror}): let no other process train in it", file=sys.stderr)
+            streams.tell(f"{folder} cannot be locked ({error.strerror}): let no other process train in it")
         yield
     finally:
         os.close(place)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train a network and leave the results in the folder; return the exit code, 130 after Ctrl-C."""
+    """Train a network and leave the results in the folder; return the exit code."""
     try:
         train(options)
-    except KeyboardInterrupt:
-        kept = options.out / "checkpoint.safetensors"
+    except KeyboardInterrupt as stop:
+        kept = options.out / CHECKPOINT
         rest = f"go on with --resume from {kept}" if kept.exists() else "no epoch was finished, so nothing is kept"
-        print(f"\nminadder: interrupted; {rest}", file=sys.stderr)
-        return INTERRUPTED
+        raise type(stop)(rest) from None
     return 0
 
 
 def train(options: argparse.Namespace) -> None:
     """Train a network and leave the results in the folder."""
+    check_folder(options.out, options.resume)  # before the data, which may be long in coming
     train_data, test_data = load_data(options.data, options.network)
     if options.quick:
         train_data, test_data = (few.subset(min(len(few), QUICK_EXAMPLES)) for few in (train_data, test_data))
@@ -233,11 +206,12 @@ def train(options: argparse.Namespace) -> None:
 def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: data.Examples) -> None:
     """Train a network in a folder that no other process trains in."""
     resume = check_folder(options.out, options.resume)
+    if options.resume and resume is None:
+        streams.tell(f"{options.out} holds no checkpoint yet: starting anew")
     epochs = options.epochs or (QUICK_EPOCHS if options.quick else EPOCHS)
     batch_size = options.batch_size or (64 if len(train_data) < SMALL_DATA else 256)
     ma.manual_seed(options.seed)
     net = models.build(options.network, options.layer, train_data.num_classes, train_data.shape)
-    last = options.out / "checkpoint.safetensors"
     history = ma.fit(
         net,
         data.Loader(train_data, batch_size, shuffle=True, transform=augmentation(options.data), seed=options.seed),
@@ -253,17 +227,26 @@ def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: 
         ),
         p_schedule=optim.LinearP(until=options.p_until) if options.layer == "adder-lp" else None,
         schedule=SCHEDULES[options.schedule](),
-        callbacks=(callbacks.Checkpoint(last), callbacks.Progress()),
+        callbacks=(callbacks.Checkpoint(options.out / CHECKPOINT), callbacks.Progress()),
         resume=resume,
     )
     ma.save(net, options.out / "net.safetensors")
-    checkpoint.write_file(options.out / "history.json", (json.dumps(history, indent=1) + "\n").encode())
-    name = f"{options.network}, {options.layer} layers, {train_data.name}"
-    plot.save_figure(plot.learning_curves(history, name), options.out / "curves.png")
-    first = next(parameter for parameter in net.parameters() if parameter.ndim > 1)
-    # a fully-connected filter has an entry for each pixel: it is shown as an image too
-    filters = first.numpy().reshape(-1, *train_data.shape) if first.ndim == 2 else first.numpy()
-    plot.save_figure(plot.filter_grid(filters, f"filters of the first layer: {name}"), options.out / "filters.png")
+    files.write_file(options.out / "history.json", (json.dumps(history, indent=1) + "\n").encode())
+    draw(net, history, train_data, options)
     accuracy, top5 = history[-1]["test_accuracy"] or 0.0, history[-1].get("test_top5_accuracy")
     among_five = "" if top5 is None else f", top-5 {100 * top5:.2f} %,"
-    print(f"test accuracy {100 * accuracy:.2f} %{among_five} after epoch {epochs}; results in {options.out}")
+    streams.say(f"test accuracy {100 * accuracy:.2f} %{among_five} after epoch {epochs}; results in {options.out}")
+
+
+def draw(net: nn.Module, history: list[Epoch], train_data: data.Examples, options: argparse.Namespace) -> None:
+    """Draw the learning curves and the first layer's filters."""
+    name = f"{options.network}, {options.layer} layers, {streams.printable(train_data.name)}"
+    first = next(parameter for parameter in net.parameters() if parameter.ndim > 1).numpy()
+    results.draw(lambda: plot.learning_curves(history, name), options.out / "curves.png")
+
+    def filters() -> Any:
+        # a fully-connected filter has an entry for each pixel: it is shown as an image too
+        images = first.reshape(-1, *train_data.shape) if first.ndim == 2 else first
+        return plot.filter_grid(images, f"filters of the first layer: {name}")
+
+    results.draw(filters, options.out / "filters.png")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from minadder.checks import choice
+
 from .cifar import cifar10, cifar100
 from .dataset import Dataset, Examples
 from .digits import digits
@@ -37,13 +39,11 @@ BY_NAME = {"digits": digits, "mnist5k": mnist5k, "mnist": mnist, "cifar10": cifa
 
 
 def load(name: str) -> tuple[Dataset, Dataset]:
-    """The (train, test) sets called ``name``, a name in ``BY_NAME``. ValueError for another.
+    """The (train, test) sets called ``name``, a name in ``BY_NAME``. TypeError or ValueError for another.
 
     >>> from minadder import data
     >>> train, test = data.load("digits")
     >>> len(train), len(test)
     (1438, 359)
     """
-    if name not in BY_NAME:
-        raise ValueError(f"unknown data set {name!r}, expected one of: {', '.join(BY_NAME)}")
-    return BY_NAME[name]()
+    return BY_NAME[choice(name, "the data set", BY_NAME)]()

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from minadder.files import open_file, read_file, shown
 
 from .dataset import Dataset
 from .folders import data_folders, where_to_put
 
 PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-CHANNELS, SIDE = 3, 32
+COLOURS = ("red", "green", "blue")
+CHANNELS, SIDE = len(COLOURS), 32
 PIXELS = CHANNELS * SIDE * SIDE
 _PIECE = 1 << 20  # bytes that are read at once
 _CHUNK = 1000  # images that are counted at once
+_MOST_PACKED = 1 << 28  # bytes of an archive that are read; the real ones have 170 million
 
 Bytes = NDArray[np.uint8]
 
@@ -39,6 +46,12 @@ class Archive:
     test_images: int
     label_bytes: int
     classes: int
+
+    def sizes(self) -> dict[str, int]:
+        """How many bytes each file in it has; the training files share their images evenly, as the test files do."""
+        record = self.label_bytes + PIXELS
+        train = dict.fromkeys(self.train, self.train_images // len(self.train) * record)
+        return train | dict.fromkeys(self.test, self.test_images // len(self.test) * record)
 
 
 CIFAR10 = Archive(
@@ -109,10 +122,13 @@ def _load(archive: Archive) -> tuple[Dataset, Dataset]:
     files = _unpacked_files(archive, place) if place.is_dir() else _packed_files(archive, place)
     missing = [name for name in archive.train + archive.test if name not in files]
     if missing:
-        raise FileNotFoundError(f"{place} lacks {', '.join(missing)}. {_again(archive)}")
-    train_images, train_labels = _examples(archive, place, files, archive.train, archive.train_images)
-    test_images, test_labels = _examples(archive, place, files, archive.test, archive.test_images)
-    tables = _standardising(train_images)
+        raise FileNotFoundError(f"{shown(place)} lacks {', '.join(missing)}. {_again(archive)}")
+    train_images, train_labels = _examples(archive, place, files, archive.train)
+    test_images, test_labels = _examples(archive, place, files, archive.test)
+    try:
+        tables = _standardising(train_images)
+    except ValueError as error:
+        raise ValueError(f"{shown(place)}: {error}. {_again(archive)}") from None
     return (
         Dataset(_standardised(train_images, tables), train_labels, archive.classes, archive.name),
         Dataset(_standardised(test_images, tables), test_labels, archive.classes, archive.name),
@@ -130,66 +146,96 @@ def _again(archive: Archive) -> str:
 
 
 def _unpacked_files(archive: Archive, folder: Path) -> dict[str, bytes]:
-    """The contents of a folder's files by name, of those that there are."""
-    paths = (folder / name for name in archive.train + archive.test)
-    return {path.name: path.read_bytes() for path in paths if path.is_file()}
+    """The contents of a folder's files by name, of those that there are, once their sizes are right."""
+    paths = [folder / name for name in archive.sizes() if (folder / name).is_file()]
+    for path in paths:
+        _check_size(archive, path, path.stat().st_size)
+    return {path.name: read_file(path, archive.sizes()[path.name]) for path in paths}
 
 
 def _packed_files(archive: Archive, path: Path) -> dict[str, bytes]:
-    """The contents of the files in an archive by name, once its checksum is right."""
+    """The contents of the files in an archive by name, once its checksum and their sizes are right."""
     import tarfile  # here, because few need it
 
-    with path.open("rb") as file:
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _MOST_PACKED:
+            raise ValueError(
+                f"{shown(path)} is another file: it has {size} bytes, the archive fewer than {_MOST_PACKED}. "
+                f"{_again(archive)}"
+            )
         digest = hashlib.md5(usedforsecurity=False)
         while piece := file.read(_PIECE):
             digest.update(piece)
         if digest.hexdigest() != archive.md5:
             raise ValueError(
-                f"{path} is damaged, altered or not all there: expected MD5 {archive.md5}, found {digest.hexdigest()} "
-                f"of its {file.tell()} bytes. {_again(archive)}"
+                f"{shown(path)} is damaged, altered or not all there: expected MD5 {archive.md5}, found "
+                f"{digest.hexdigest()} of its {file.tell()} bytes. {_again(archive)}"
             )
         file.seek(0)
-        files = {}
-        with tarfile.open(fileobj=file, mode="r|gz") as packed:  # in one go: going back would mean to unpack again
-            for member in packed:
-                content = packed.extractfile(member)
-                folder, _, name = member.name.rpartition("/")
-                if content is not None and folder == archive.folder:
-                    files[name] = content.read()
-        return files
+        try:
+            return _members(archive, path, file)
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise ValueError(f"{shown(path)} cannot be unpacked ({error}). {_again(archive)}") from None
+
+
+def _members(archive: Archive, path: Path, file: BinaryIO) -> dict[str, bytes]:
+    """The contents of the files in an open archive by name, once their sizes are right."""
+    import tarfile
+
+    files = {}
+    wanted = {f"{archive.folder}/{name}": name for name in archive.sizes()}
+    with tarfile.open(fileobj=file, mode="r|gz") as packed:  # in one go: going back would mean to unpack again
+        for member in packed:
+            content = packed.extractfile(member) if member.isreg() and member.name in wanted else None
+            if content is not None:
+                name = wanted[member.name]
+                _check_size(archive, path / archive.folder / name, member.size)
+                files[name] = content.read()
+    return files
+
+
+def _check_size(archive: Archive, path: Path, found: int) -> None:
+    size, record = archive.sizes()[path.name], archive.label_bytes + PIXELS
+    if found != size:
+        raise ValueError(
+            f"{shown(path)} has {found} bytes, expected {size} ({size // record} images of {record}). {_again(archive)}"
+        )
 
 
 def _examples(
-    archive: Archive, place: Path, files: dict[str, bytes], names: tuple[str, ...], count: int
+    archive: Archive, place: Path, files: dict[str, bytes], names: tuple[str, ...]
 ) -> tuple[Bytes, NDArray[np.int64]]:
-    """Images (N, 3, 32, 32) and labels (N,) of the training or the test files, which share them evenly."""
-    size = archive.label_bytes + PIXELS
-    for name in names:
-        if len(files[name]) != count // len(names) * size:
-            raise ValueError(
-                f"{place / name} has {len(files[name])} bytes, expected {count // len(names) * size} "
-                f"({count // len(names)} images of {size}). {_again(archive)}"
-            )
-    records = np.frombuffer(b"".join(files[name] for name in names), np.uint8).reshape(count, size)
+    """Images (N, 3, 32, 32) and labels (N,) of the training or the test files."""
+    records = np.frombuffer(b"".join(files[name] for name in names), np.uint8)
+    records = records.reshape(-1, archive.label_bytes + PIXELS)
+    count = len(records)
     labels = records[:, archive.label_bytes - 1].astype(np.int64)
     found = np.bincount(labels, minlength=archive.classes)
     wanted = np.where(np.arange(len(found)) < archive.classes, count // archive.classes, 0)
     if not np.array_equal(found, wanted):
         wrong = np.flatnonzero(found != wanted)[0]
         raise ValueError(
-            f"{', '.join(names)} in {place}: damaged or altered, since {found[wrong]} images of class {wrong} are "
-            f"there, expected {wanted[wrong]}. {_again(archive)}"
+            f"{', '.join(names)} in {shown(place)}: damaged or altered, since {found[wrong]} images of class {wrong} "
+            f"are there, expected {wanted[wrong]}. {_again(archive)}"
         )
     return records[:, archive.label_bytes :].reshape(-1, CHANNELS, SIDE, SIDE), labels
 
 
 def _standardising(images: Bytes) -> NDArray[np.float32]:
-    """For each channel what becomes of each of the 256 pixel values: (value − mean) / standard deviation."""
+    """For each channel what becomes of each of the 256 pixel values: (value − mean) / standard deviation.
+
+    ValueError, whose message begins after the file's name, for a channel in which all pixels are the same.
+    """
     values = np.arange(256)
     tables = np.empty((CHANNELS, 256), np.float32)
     for channel in range(CHANNELS):
         chunks = (images[start : start + _CHUNK, channel] for start in range(0, len(images), _CHUNK))
         counts = sum(np.bincount(chunk.ravel(), minlength=256) for chunk in chunks)
+        if np.count_nonzero(counts) == 1:
+            raise ValueError(
+                f"damaged or altered, since the {COLOURS[channel]} of all pixels is {np.flatnonzero(counts)[0]}"
+            )
         mean = np.average(values, weights=counts)
         tables[channel] = (values - mean) / np.sqrt(np.average((values - mean) ** 2, weights=counts))
     return tables

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import whole_number
+from minadder.checks import instance, whole
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -68,7 +68,8 @@ class Dataset:
     def __post_init__(self) -> None:
         _check_array("inputs", self.inputs, np.float32)
         _check_array("labels", self.labels, np.int64)
-        whole_number("num_classes", self.num_classes, minimum=1)
+        whole(self.num_classes, "num_classes", 1)
+        instance(self.name, "name", str, "a string")
         if self.labels.ndim != 1:
             raise ValueError(f"labels must have shape (N,), got {self.labels.shape}")
         if self.inputs.ndim == 0 or len(self.inputs) != len(self.labels):
@@ -103,7 +104,7 @@ class Dataset:
 
         The data sets of this package are in mixed order, so their first examples are a fair sample.
         """
-        n = whole_number(f"n of {self!r}.subset(n)", n, minimum=0, maximum=len(self))
+        n = whole(n, f"n of {self!r}.subset(n)", 0, len(self))
         return Dataset(self.inputs[:n], self.labels[:n], self.num_classes, self.name)
 
 

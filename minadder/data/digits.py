@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .checks import seed_number
+from minadder.checks import seed_number
+
 from .dataset import Dataset
 from .images import resize_bilinear, split_and_standardise
 

@@ -7,15 +7,23 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import whole_number
+from minadder.checks import fits_memory, whole
+from minadder.files import as_path, open_file, shown
+
 from .dataset import Batch
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM")
+"""Those that are decoded, whatever a file's name says: no other decoder is tried, and no other program started."""
+MOST_PIXELS = 1 << 26
+"""Of an image, before parts are taken: 8192×8192, which take 270 MB. The largest of ImageNet has 61 million."""
+MOST_BYTES = 5 * MOST_PIXELS
+"""Of a file: more than so many pixels take that are not compressed."""
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
 """Of the red, green and blue of ImageNet, on the scale 0 … 1."""
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
@@ -81,26 +89,41 @@ class ImageFolder:
 
     def subset(self, n: int) -> ImageFolder:
         """``n`` images spread evenly over the files, which lie class by class. ValueError unless ``0 <= n <= len``."""
-        n = whole_number(f"n of {self!r}.subset(n)", n, minimum=0, maximum=len(self))
+        n = whole(n, f"n of {self!r}.subset(n)", 0, len(self))
         members = np.arange(n) * len(self) // max(n, 1)
         return replace(self, files=tuple(self.files[member] for member in members), labels=self.labels[members])
 
     def _read(self, path: Path, rng: np.random.Generator) -> NDArray[np.float32]:
-        from PIL import Image  # here, because it is slow to import
-
         try:
-            with Image.open(path) as file:
-                if file.mode[0] in "IF":
-                    raise ValueError(f"its mode is {file.mode}, and only images of 8 bits a channel are read")
-                image = file.convert("RGB")
+            with open_file(path) as content:
+                image = decoded(content)
         except Exception as error:  # damaged files make decoders fail in many ways
             raise ValueError(
-                f"{path} cannot be read as an image ({type(error).__name__}: {error}): put a sound copy in its place, "
-                f"after which a training goes on where it was, or remove the file and start anew"
+                f"{shown(path)} cannot be read as an image ({type(error).__name__}: {error}): put a sound copy in its "
+                f"place, after which a training goes on where it was, or remove the file and start anew"
             ) from error
         box = random_box(image.width, image.height, rng) if self.augment else centre_box(image.width, image.height)
         flip = self.augment and rng.random() < 0.5
         return pixels(image, box, self.size, flip)
+
+
+def decoded(content: BinaryIO) -> Any:
+    """The RGB image in a file; ValueError for one that would take too much memory, or that 8 bits would cut off."""
+    from PIL import Image, UnidentifiedImageError  # here, because it is slow to import
+
+    size = os.fstat(content.fileno()).st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"it has {size} bytes, and at most {MOST_BYTES} are read")
+    try:
+        opened = Image.open(content, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError(f"it is damaged at its beginning, or none of {', '.join(FORMATS)}") from None
+    with opened as file:
+        if file.width * file.height > MOST_PIXELS:
+            raise ValueError(f"it has {file.width}×{file.height} pixels, and at most {MOST_PIXELS} are read")
+        if file.mode[0] in "IF":
+            raise ValueError(f"its mode is {file.mode}, and only images of 8 bits a channel are read")
+        return file.convert("RGB")
 
 
 def pixels(image: Any, box: Box, size: int, flip: bool) -> NDArray[np.float32]:
@@ -158,10 +181,11 @@ def imagefolder(path: str | os.PathLike[str], size: int = 224) -> tuple[ImageFol
     Classes are numbered by their folders' names in alphabetical order. Inputs are float32 ``(N, 3, size, size)``,
     standardised by ImageNet's mean and deviation of each channel: for training a random part of each image, resized and
     mirrored at random; for testing the centre (7/8 of the short side). Images are read when a batch needs them. Files
-    with other endings than those of images, and files and folders whose name begins with a dot, are passed over.
+    with other endings than those of images, and files and folders whose name begins with a dot, are passed over. ``~``
+    at the beginning of the path is the home folder.
 
     Raises FileNotFoundError for a folder without that layout, and ValueError for a class without images or one that
-    only ``val`` has; a file that is no image is found when it is read.
+    only ``val`` has, and for a link that leads to nothing; a file that is no image is found when it is read.
 
     >>> import pathlib, tempfile
     >>> from PIL import Image
@@ -175,18 +199,22 @@ def imagefolder(path: str | os.PathLike[str], size: int = 224) -> tuple[ImageFol
     >>> train.classes, inputs.shape, labels
     (('cat', 'dog'), (2, 3, 32, 32), array([0, 1]))
     """
-    root = Path(path)
-    size = whole_number("size", size, minimum=1)
+    root = as_path(path)
+    size = whole(size, "size", 1)
+    fits_memory((3, size, size), 4, "an image")
     for part in ("train", "val"):
         if not (root / part).is_dir():
-            raise FileNotFoundError(f"{root} has no folder {part!r}: {LAYOUT}")
+            raise FileNotFoundError(f"{shown(root)} has no folder {part!r}: {LAYOUT}")
     classes = tuple(_folders(root / "train"))
     if not classes:
-        raise FileNotFoundError(f"{root / 'train'} holds no folders: {LAYOUT}")
-    unknown = [name for name in _folders(root / "val") if name not in classes]
+        raise FileNotFoundError(f"{shown(root / 'train')} holds no folders: {LAYOUT}")
+    known = set(classes)
+    unknown = [shown(name) for name in _folders(root / "val") if name not in known]
     if unknown:
-        raise ValueError(f"{root / 'val'} holds classes that {root / 'train'} does not: {', '.join(unknown)}")
-    name = f"imagefolder {root.resolve().name} at {size}×{size}"
+        raise ValueError(
+            f"{shown(root / 'val')} holds classes that {shown(root / 'train')} does not: {', '.join(unknown)}"
+        )
+    name = f"imagefolder {shown(root.resolve().name)} at {size}×{size}"
     return (
         _images(root / "train", classes, size, True, name),
         _images(root / "val", classes, size, False, name),
@@ -195,25 +223,33 @@ def imagefolder(path: str | os.PathLike[str], size: int = 224) -> tuple[ImageFol
 
 def _folders(folder: Path) -> Iterator[str]:
     """The names of the folders in a folder, in alphabetical order."""
-    with os.scandir(folder) as entries:
-        return iter(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
+    return (entry.name for entry in _entries(folder) if entry.is_dir())
 
 
 def _images(folder: Path, classes: tuple[str, ...], size: int, augment: bool, name: str) -> ImageFolder:
     files: list[str] = []
     labels: list[int] = []
     for label, one in enumerate(classes):
-        found = sorted(file for file in _files(folder / one) if file.lower().endswith(SUFFIXES))
+        found = _files(folder / one)
         if not found:
-            raise ValueError(f"{folder / one} holds no images ({', '.join(SUFFIXES)}): {LAYOUT}")
+            raise ValueError(f"{shown(folder / one)} holds no images ({', '.join(SUFFIXES)}): {LAYOUT}")
         files += [f"{one}/{file}" for file in found]
         labels += [label] * len(found)
     return ImageFolder(folder, tuple(files), np.array(labels, np.int64), classes, size, augment, name)
 
 
 def _files(folder: Path) -> list[str]:
-    """The names of the files in a folder; none where there is no such folder."""
+    """The names of the image files in a folder, in alphabetical order; none where there is no such folder."""
     if not folder.is_dir():
         return []
+    return [entry.name for entry in _entries(folder, SUFFIXES) if entry.is_file()]
+
+
+def _entries(folder: Path, suffixes: tuple[str, ...] = ("",)) -> list[os.DirEntry[str]]:
+    """What is in a folder under names with such endings, in alphabetical order, without what is hidden."""
     with os.scandir(folder) as entries:
-        return [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
+        found = [one for one in entries if one.name.lower().endswith(suffixes) and not one.name.startswith(".")]
+    for entry in found:
+        if entry.is_symlink() and not Path(entry.path).exists():
+            raise ValueError(f"{shown(entry.path)} is a link that leads to nothing: mend it, or remove it")
+    return sorted(found, key=lambda entry: entry.name)

@@ -55,7 +55,15 @@ def _bilinear_weights(source: int, target: int) -> NDArray[np.float32]:
 
 
 def standardise(train: NDArray[np.float32], test: NDArray[np.float32]) -> None:
-    """Subtract the mean of ``train`` and divide by its standard deviation (two scalars), in place in both."""
+    """Subtract the mean of ``train`` and divide by its standard deviation (two scalars), in place in both.
+
+    ValueError where ``train`` is empty or all of its pixels are the same, or one is NaN or infinite.
+    """
+    if not train.size:
+        raise ValueError(f"images of the shape {train.shape} hold no pixels by whose mean to standardise")
+    least, most = train.min(), train.max()
+    if not -np.inf < least < most < np.inf:
+        raise ValueError(f"pixels must differ and be finite to be standardised; these lie between {least} and {most}")
     mean = train.mean(dtype=np.float64)
     chunks = (train[start : start + _CHUNK] for start in range(0, len(train), _CHUNK))
     mean_square = sum(np.square(chunk, dtype=np.float64).sum() for chunk in chunks) / train.size

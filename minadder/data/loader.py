@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import seed_number, whole_number
+from minadder.checks import described, flag, seed_number, shown, whole
+
 from .dataset import Batch, Examples
 from .transforms import Transform
 
@@ -15,9 +16,11 @@ from .transforms import Transform
 class Loader:
     """Iterate over a data set in batches ``(inputs, labels)``: float32 ``(B, ...)`` and int64 ``(B,)``.
 
-    The last batch is smaller where the length is not a multiple of ``batch_size``, unless ``drop_last``. Batches
-    are contiguous and own their memory. ``transform`` is called as ``transform(inputs, rng)`` on each batch. The data
-    set is a ``Dataset``, or anything else that has what ``Examples`` lists, such as an ``ImageFolder``.
+    The last batch is smaller where the length is not a multiple of ``batch_size``, unless ``drop_last``. A single
+    example that would be left over joins the batch before it, which is then one larger: a batch norm can do nothing
+    with a batch of one. Batches are contiguous and own their memory. ``transform`` is called as
+    ``transform(inputs, rng)`` on each batch. The data set is a ``Dataset``, or anything else that has what
+    ``Examples`` lists, such as an ``ImageFolder``.
 
     **Epochs.** Starting an iteration takes the epoch ``loader.epoch`` (0 at first) and counts it up, so that each
     pass is ordered anew, as PyTorch users expect, also when the pass before was abandoned halfway. The order of
@@ -33,6 +36,8 @@ class Loader:
     [4, 4, 2]
     >>> len(loader), loader.epoch
     (3, 1)
+    >>> [len(labels) for inputs, labels in data.Loader(data.xor(9), batch_size=4)]
+    [4, 5]
     """
 
     def __init__(
@@ -44,16 +49,20 @@ class Loader:
         transform: Transform | None = None,
         seed: int = 0,
     ) -> None:
-        self.dataset = dataset
-        self.batch_size = whole_number("batch_size", batch_size, minimum=1)
-        self.shuffle = shuffle
-        self.drop_last = drop_last
+        self.dataset = check_examples(dataset, "dataset")
+        self.batch_size = whole(batch_size, "batch_size", 1)
+        self.shuffle = flag(shuffle, "shuffle")
+        self.drop_last = flag(drop_last, "drop_last")
+        if transform is not None and (isinstance(transform, type) or not callable(transform)):
+            raise TypeError(
+                f"transform must be a callable such as data.RandomHorizontalFlip(), or None, not {shown(transform)}"
+            )
         self.transform = transform
         self.seed = seed_number(seed)
         self.epoch = 0
         if len(dataset) == 0:
             raise ValueError(f"cannot load batches from an empty data set: {dataset!r}")
-        if drop_last and self.batch_size > len(dataset):
+        if self.drop_last and self.batch_size > len(dataset):
             raise ValueError(
                 f"drop_last=True with batch_size={self.batch_size} leaves no batch of {dataset!r}: "
                 f"use a batch_size of at most {len(dataset)}"
@@ -62,14 +71,15 @@ class Loader:
     def __len__(self) -> int:
         """The number of batches in an epoch."""
         whole, rest = divmod(len(self.dataset), self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        # one that is left over is no batch of its own, unless it is all there is
+        return whole + (rest > 1 or whole == 0) if not self.drop_last else whole
 
     def __repr__(self) -> str:
         return f"Loader({self.dataset!r}, batch_size={self.batch_size}, shuffle={self.shuffle}, epoch={self.epoch})"
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next iteration that of ``epoch`` (counted from 0)."""
-        self.epoch = whole_number("epoch", epoch, minimum=0)
+        self.epoch = whole(epoch, "epoch", 0)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.epoch
@@ -80,8 +90,10 @@ class Loader:
         order = np.arange(len(self.dataset))
         if self.shuffle:
             order = np.random.default_rng([self.seed, epoch]).permutation(order)
-        for index in range(len(self)):
-            members = order[index * self.batch_size : (index + 1) * self.batch_size]
+        count = len(self)
+        for index in range(count):
+            end = (index + 1) * self.batch_size if index + 1 < count or self.drop_last else len(order)
+            members = order[index * self.batch_size : end]
             # From 1, because a trailing 0 does not count in a seed: [s, e, 0] would be the order's [s, e].
             seed = (self.seed, epoch, 1 + index)
             inputs, labels = self.dataset.take(members, seed)
@@ -99,3 +111,19 @@ class Loader:
                 f"gave {count}, got shape {inputs.shape}"
             )
         return inputs
+
+
+def check_examples(value: Examples, name: str) -> Examples:
+    """Return a data set; TypeError for what lacks what ``Examples`` lists: for arrays, lists, paths, and classes."""
+    lacks = [part for part in ("name", "num_classes", "shape", "__len__", "take", "subset") if not hasattr(value, part)]
+    if lacks or isinstance(value, type):
+        raise TypeError(
+            f"{name} must be a data set, such as data.Dataset(inputs, labels, num_classes, name) makes of arrays, "
+            f"not {described(value)}"
+        )
+    return value
+
+
+def as_loader(value: Loader | Examples, name: str, shuffle: bool = False) -> Loader:
+    """A ``Loader`` as it is, and for a data set its ``Loader`` with the defaults; TypeError for all else."""
+    return value if isinstance(value, Loader) else Loader(check_examples(value, name), shuffle=shuffle)

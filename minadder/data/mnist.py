@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import seed_number
+from minadder.checks import seed_number
+from minadder.files import shown
+from minadder.streams import tell
+
 from .dataset import Dataset
-from .folders import cache_folder, data_folders
+from .folders import cache_folder, data_folders, where_to_put
 from .idx import idx_digest, read_idx, write_idx
 from .images import pad_to_side, split_and_standardise, standardise
 
@@ -23,6 +24,8 @@ DIGESTS = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 _TRAIN_COUNT = 60_000
+_MOST_IMAGES = 60_000
+"""In one file: what claims to hold more is not unpacked."""
 
 
 def mnist() -> tuple[Dataset, Dataset]:
@@ -34,7 +37,8 @@ def mnist() -> tuple[Dataset, Dataset]:
 
     The four IDX files, plain or ``.gz``, are looked for in ``$MINADDER_DATA``, ``$MINADDER_DATA/mnist``, and the
     same in the cache folder (``$XDG_CACHE_HOME/minadder``, by default ``~/.cache/minadder``). If one is in none of
-    them, MNIST is fetched from OpenML into the cache folder. Every file is verified by SHA-256.
+    them, MNIST is fetched from OpenML into the cache folder, or not kept where you have none. Every file is verified by
+    SHA-256.
 
     Raises ValueError, naming the file, for one that is damaged or altered, and FileNotFoundError, saying where
     to put the files, if they are absent and cannot be fetched.
@@ -98,13 +102,14 @@ def find_file(name: str) -> Path | None:
 def _read_verified(path: Path, name: str) -> NDArray[np.uint8]:
     again = f"Replace it by the original {name} (plain or .gz), or move it away to have MNIST fetched from OpenML"
     try:
-        array = read_idx(path, expected_ndim=3 if "images" in name else 1)
+        ndim, most = (3, _MOST_IMAGES * 28 * 28) if "images" in name else (1, _MOST_IMAGES)
+        array = read_idx(path, expected_ndim=ndim, most=most)
     except ValueError as error:
         raise ValueError(f"{error}. {again}") from error
     found = idx_digest(array)
     if found != DIGESTS[name]:
         raise ValueError(
-            f"{path} is not the {name} of MNIST: expected SHA-256 {DIGESTS[name]} of its uncompressed content, "
+            f"{shown(path)} is not the {name} of MNIST: expected SHA-256 {DIGESTS[name]} of its uncompressed content, "
             f"found {found}. {again}"
         )
     return array
@@ -114,12 +119,8 @@ def _fetch(missing: list[str]) -> dict[str, NDArray[np.uint8]]:
     """All of MNIST from OpenML, as the verified content of the four files."""
     from sklearn.datasets import fetch_openml  # here, because it is slow to import
 
-    where = ", ".join(str(folder) for folder in data_folders("mnist"))
-    print(
-        f"MNIST: {', '.join(missing)} not found in {where}; fetching from OpenML (about 15 MB, may take minutes) …",
-        file=sys.stderr,
-        flush=True,
-    )
+    searched = ", ".join(shown(folder) for folder in data_folders("mnist")) or "any folder, as none is known"
+    tell(f"MNIST: {', '.join(missing)} not found in {searched}; fetching from OpenML (about 15 MB, may take minutes) …")
     try:
         # The liac-arff parser needs no pandas; cache=False because the IDX files are the cache.
         bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff", cache=False)
@@ -127,8 +128,7 @@ def _fetch(missing: list[str]) -> dict[str, NDArray[np.uint8]]:
     except Exception as error:
         raise FileNotFoundError(
             f"MNIST is absent and could not be fetched from OpenML ({type(error).__name__}: {error}). Put the four "
-            f"files {', '.join(DIGESTS)}, plain or with .gz, into one of these folders: {where}"
-            f"{'' if os.environ.get('MINADDER_DATA') else ', or into a folder that MINADDER_DATA names'}; "
+            f"files {', '.join(DIGESTS)}, plain or with .gz, into one of these folders: {where_to_put('mnist')}; "
             f"or try again when the network is there. Missing now: {', '.join(missing)}."
         ) from error
     return arrays
@@ -148,12 +148,18 @@ def _rebuild(pixels: NDArray[np.generic], labels: NDArray[np.generic]) -> dict[s
 
 
 def _keep(arrays: dict[str, NDArray[np.uint8]]) -> None:
-    folder = cache_folder() / "mnist"
+    cache = cache_folder()
+    if cache is None:
+        tell(
+            "MNIST: fetched and verified, but not kept, as you have no home folder: set XDG_CACHE_HOME to keep it"
+        )
+        return
+    folder = cache / "mnist"
     try:
         for name, array in arrays.items():
             write_idx(folder / name, array)
     except OSError as error:
         # The data in memory is whole and verified: work goes on, only the next call must fetch again.
-        print(f"MNIST: fetched, but could not be kept in {folder}: {error}", file=sys.stderr, flush=True)
+        tell(f"MNIST: fetched, but could not be kept in {shown(folder)}: {error}")
     else:
-        print(f"MNIST: fetched, verified and kept in {folder}", file=sys.stderr, flush=True)
+        tell(f"MNIST: fetched, verified and kept in {shown(folder)}")

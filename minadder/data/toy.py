@@ -1,7 +1,7 @@
-"""Points in the plane for looking at decision boundaries (Universal AdderNets, section 5.1).
+"""Points in the plane for looking at decision boundaries (Universal AdderNets, Sec. 5.3; preprint 5.1).
 
-The paper writes "variance of 10" and "of 15"; the standard deviation must be meant, since with variance 10 no point
-would lie beyond radius 15.
+The paper writes "variance of 10" and "of 15"; the standard deviation must be meant, since with variance 10 one point in
+77,000 would lie beyond radius 15. The points are not divided by anything.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import seed_number, whole_number
+from minadder.checks import fits_memory, seed_number, whole
+
 from .dataset import Dataset
 
 Points = NDArray[np.float64]
@@ -22,11 +23,11 @@ _BLOCK = 1024  # points drawn at once; fixed, so that a longer set begins with t
 
 
 def unit_ball(n: int, seed: int = 0) -> Dataset:
-    """A ball and what is far from it: label 1 inside radius 10, 0 outside radius 15 (Universal AdderNets, Eq. 34).
+    """A ball and what is far from it: label 1 inside radius 10, 0 outside radius 15.
 
-    Inputs are float32 ``(n, 2)`` from N(0, 10²) in each coordinate; a point between the radii is redrawn, so that a
-    margin lies between the classes. The same seed gives the same points, and fewer points are the first of more.
-    ValueError for n < 1.
+    Universal AdderNets, Eq. 46 (preprint 34). Inputs are float32 ``(n, 2)`` from N(0, 10²) in each coordinate; a point
+    between the radii is redrawn, so that a margin lies between the classes. The same seed gives the same points, and
+    fewer points are the first of more. ValueError for n < 1.
 
     >>> from minadder import data
     >>> data.unit_ball(500)
@@ -36,17 +37,19 @@ def unit_ball(n: int, seed: int = 0) -> Dataset:
 
 
 def two_balls(n: int, seed: int = 0) -> Dataset:
-    """Two balls: label 1 inside radius 10 of (10, 10) or of (−10, −10), else 0 (Universal AdderNets, Eq. 35).
+    """Two balls: label 1 inside radius 10 of (10, 10) or of (−10, −10), else 0.
 
-    Inputs are float32 ``(n, 2)`` from N(0, 15²) in each coordinate, no margin. Otherwise as ``unit_ball``.
+    Universal AdderNets, Eq. 47 (preprint 35). Inputs are float32 ``(n, 2)`` from N(0, 15²) in each coordinate, no
+    margin. Otherwise as ``unit_ball``.
     """
     return _draw(n, seed, 15.0, _two_balls_rule, "two-balls")
 
 
 def xor(n: int, seed: int = 0) -> Dataset:
-    """Opposite quadrants: label 1 iff x·y ≥ 0 (Universal AdderNets, Eq. 36, there called linear classification).
+    """Opposite quadrants: label 1 iff x·y ≥ 0, which the paper calls linear classification.
 
-    Inputs are float32 ``(n, 2)`` from N(0, 10²) in each coordinate, no margin. Otherwise as ``unit_ball``.
+    Universal AdderNets, Eq. 48 (preprint 36). Inputs are float32 ``(n, 2)`` from N(0, 10²) in each coordinate, no
+    margin. Otherwise as ``unit_ball``.
     """
     return _draw(n, seed, 10.0, _xor_rule, "xor")
 
@@ -67,7 +70,8 @@ def _xor_rule(points: Points) -> NDArray[np.int64]:
 
 
 def _draw(n: int, seed: int, deviation: float, rule: Rule, name: str) -> Dataset:
-    n = whole_number("n", n, minimum=1)
+    n = whole(n, "n", 1)
+    fits_memory((n, 2), 8, "n points")  # float32, and the labels
     rng = np.random.default_rng(seed_number(seed))
     kept_points, kept_labels, count = [], [], 0
     while count < n:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from .checks import whole_number
+from minadder.checks import fits_memory, instance, number, shown, whole
 
 Images = NDArray[Any]
 Transform = Callable[[Images, np.random.Generator], Images]
@@ -38,19 +38,20 @@ class RandomCrop:
     padding: int = 0
 
     def __post_init__(self) -> None:
-        whole_number("size", self.size, minimum=1)
-        whole_number("padding", self.padding, minimum=0)
+        whole(self.size, "size", 1)
+        whole(self.padding, "padding", 0)
 
     def __call__(self, batch: Images, rng: np.random.Generator) -> Images:
-        _check_images(batch)
+        _check(batch, rng)
         sides = (self.padding, self.padding)
-        padded = np.pad(batch, ((0, 0), (0, 0), sides, sides))
-        height, width = padded.shape[2:]
+        height, width = (side + 2 * self.padding for side in batch.shape[2:])
         if self.size > min(height, width):
             raise ValueError(
                 f"RandomCrop(size={self.size}, padding={self.padding}) does not fit into images of "
                 f"{batch.shape[2]}×{batch.shape[3]}, padded {height}×{width}"
             )
+        fits_memory((*batch.shape[:2], height, width), batch.itemsize, "the padded images")
+        padded = np.pad(batch, ((0, 0), (0, 0), sides, sides))
         windows = sliding_window_view(padded, (self.size, self.size), axis=(2, 3))
         count = len(batch)
         top = rng.integers(height - self.size + 1, size=count)
@@ -71,11 +72,10 @@ class RandomHorizontalFlip:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.p <= 1:
-            raise ValueError(f"p must be a probability between 0 and 1, got {self.p}")
+        number(self.p, "p", "[0, 1]")
 
     def __call__(self, batch: Images, rng: np.random.Generator) -> Images:
-        _check_images(batch)
+        _check(batch, rng)
         flipped = rng.random(len(batch)) < self.p
         return np.where(flipped[:, None, None, None], batch[..., ::-1], batch)
 
@@ -93,12 +93,20 @@ class Compose:
 
     transforms: Sequence[Transform]
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.transforms, (tuple, list)) or not all(map(callable, self.transforms)):
+            raise TypeError(
+                f"transforms must be a list of callables such as RandomHorizontalFlip(), not {shown(self.transforms)}"
+            )
+
     def __call__(self, batch: Images, rng: np.random.Generator) -> Images:
         for transform in self.transforms:
             batch = transform(batch, rng)
         return batch
 
 
-def _check_images(batch: Images) -> None:
+def _check(batch: Images, rng: np.random.Generator) -> None:
+    instance(batch, "a batch of images", np.ndarray, "a NumPy array")
+    instance(rng, "rng", np.random.Generator, "a NumPy generator, such as np.random.default_rng(0)")
     if batch.ndim != 4:
         raise ValueError(f"a batch of images has shape (N, C, H, W), got {batch.shape}")

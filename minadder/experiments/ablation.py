@@ -1,4 +1,4 @@
-"""Which learning rate and which gradient adder filters need (Chen et al. 2020, section 4.5 and Fig. 3)."""
+"""Which learning rate and which gradient adder filters need (Chen et al. 2020, Sec. 4.5 and Fig. 3)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GRADIENTS = {
     "sign": {"weight_grad": "sign", "input_grad": "sign"},
     "sign, HardTanh": {"weight_grad": "sign", "input_grad": "hardtanh"},
 }
-"""Gradient rules of filters and input: the paper's (Eqs. 5 and 6), the true gradient of distances, and half of each."""
+"""Gradient rules of filters and input: Eqs. 5 and 6 of Chen et al. 2020, the distance's true gradient, half of each."""
 
 PAPER = {
     ("unscaled", "sign"): 29.26,
@@ -95,7 +95,7 @@ def draw(table: Table, rows: Sequence[Measured], what: str) -> Any:
 
 ABLATION = Table(
     name="ablation",
-    title="LeNet-5-BN of adders by learning rate and gradient (Chen et al. 2020, section 4.5)",
+    title="LeNet-5-BN of adders by learning rate and gradient (Chen et al. 2020, Sec. 4.5)",
     paper="mnist, 50 epochs, one run",
     rows=tuple(row(*setting) for setting in SETTINGS),
     draw=draw,
@@ -110,7 +110,7 @@ ABLATION = Table(
 ABLATION_LESS_DECAY = Table(
     name="ablation-less-decay",
     title=f"LeNet-5-BN of adders by learning rate and gradient, weight decay {LESS_DECAY:g}",
-    paper="mnist, 50 epochs, one run, weight decay 0.0005 (Chen et al. 2020, section 4.5)",
+    paper="mnist, 50 epochs, one run, weight decay 0.0005 (Chen et al. 2020, Sec. 4.5)",
     rows=tuple(row(*setting, weight_decay=LESS_DECAY) for setting in LESS_DECAY_SETTINGS),
     draw=draw,
     notes=(RULES, "Weight decay, and η for the sign, are not the paper's: those of `ablation` are."),

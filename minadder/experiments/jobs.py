@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import minadder as ma
-from minadder import callbacks, checkpoint, data, models, nn, optim
+from minadder import callbacks, data, files, models, nn, optim, streams
 from minadder.optim import adder_lr
+from minadder.resume import check_history
 from minadder.training import Callback, Epoch, Run
 
 Job = dict[str, Any]
@@ -32,13 +32,15 @@ RECIPE: Job = {
     "weight_decay": 5e-4,
     "adder_lr": {"name": "AdaptiveLR", "eta": 0.2},
 }
-"""What jobs have unless their row says otherwise (Chen et al. 2020, section 4.1). A rule of None is the layer's own.
+"""What jobs have unless their row says otherwise (Chen et al. 2020, Sec. 4.1). A rule of None is the layer's own.
 
 With `full_precision_ends` the first and the last layer are those of the CNN. `p_until` is the fraction of training in
 which the p of ℓp adders falls from 2 to 1; where it is None, p stays as it is."""
 
 NETWORKS = {"lenet5-bn": models.lenet5_bn}
 RESULT, CHECKPOINT = "result.json", "checkpoint.safetensors"
+MOST_BYTES = 1 << 26
+"""Of a result; that of 1,000 epochs has 300,000."""
 SMALL_DATA = 10_000
 DIVERGED = "NaN or Inf"
 """What the error of a training says whose numbers ran away."""
@@ -75,11 +77,11 @@ class Lines(Callback):
 
     def __init__(self, name: str, file: TextIO | None = None) -> None:
         self.name = name
-        self.file = sys.stderr if file is None else file
+        self.file = file
 
     def on_epoch_end(self, run: Run) -> None:
         """Write the epoch's line."""
-        print(f"{self.name}: {callbacks.epoch_line(run.history[-1], run.epochs)}", file=self.file, flush=True)
+        streams.tell(f"{self.name}: {callbacks.epoch_line(run.history[-1], run.epochs)}", self.file)
 
 
 def run_job(job: Job, folder: Path, more: Sequence[Callback] = ()) -> Result:
@@ -137,7 +139,7 @@ def run_job(job: Job, folder: Path, more: Sequence[Callback] = ()) -> Result:
             raise
         diverged = str(error)
     result = {"job": job, "diverged": diverged, "history": history.epochs}
-    checkpoint.write_file(folder / RESULT, as_text(result).encode())
+    files.write_file(folder / RESULT, as_text(result).encode())
     return result
 
 
@@ -162,6 +164,15 @@ def as_text(result: Result) -> str:
     return json.dumps({**result, "sha256": digest(result)}, indent=1) + "\n"
 
 
+def check_form(result: Result) -> None:
+    """Raise KeyError, TypeError or ValueError for what is no result, although its checksum is right."""
+    if not isinstance(result["job"], dict) or not isinstance(result["diverged"], str | None):
+        raise TypeError("what it says of the job is of another form")
+    check_history(result["history"], result["job"]["epochs"])
+    if result["diverged"] is None and len(result["history"]) < result["job"]["epochs"]:
+        raise ValueError("it ends before its last epoch")
+
+
 def read_result(folder: Path, job: Job) -> Result | None:
     """Return a job's result, None where there is none; a damaged file is named on stderr and counts as none.
 
@@ -174,19 +185,20 @@ def read_result(folder: Path, job: Job) -> Result | None:
     if not path.exists():
         return None
     try:
-        result: Result = json.loads(path.read_bytes())
+        result: Result = json.loads(files.read_file(path, MOST_BYTES))
         if digest({name: value for name, value in result.items() if name != "sha256"}) != result["sha256"]:
             raise ValueError("its checksum is wrong")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        check_form(result)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        print(f"minadder: {path} is damaged ({why}): the job is done again", file=sys.stderr, flush=True)
+        streams.tell(f"minadder: {files.shown(path)} is damaged ({why}): the job is done again")
         return None
     del result["sha256"]
     for name in [*job, *(result["job"].keys() - job.keys())]:
         before, now = result["job"].get(name), job.get(name)
         if before != now:
             raise ValueError(
-                f"{path} is the result of another job: its {name} is {before!r}, now it is {now!r}. "
+                f"{files.shown(path)} is the result of another job: its {name} is {before!r}, now it is {now!r}. "
                 f"Choose another folder with --out, or move the file away"
             )
     return result

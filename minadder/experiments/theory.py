@@ -1,4 +1,8 @@
-"""The nets of the proofs in Universal AdderNets, Sec. 3, built and measured: each function returns numbers for JSON."""
+"""The nets of the proofs in Universal AdderNets, built and measured: each function returns numbers for JSON.
+
+They stand in Secs. 5.1 and 5.2 (preprint 3.2), the propositions in Sec. 3.2. Lemmas and theorems are numbered as in the
+preprint: its Lemma 5 is 4 in the journal, its Theorems 4 and 6 are 6 and 5.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +66,10 @@ def lemma2(quick: bool, seed: int = 0) -> Content:
 
 
 def as_printed(points: Array, centres: Array, a: Array, b: Array, sign: int = 1) -> Array:
-    """Return what Lemma 2 computes as printed, by Eqs. 6 and 7: (N,). A sign of −1 is that of Eq. 8's constant.
+    """Return what Lemma 2 computes as printed, by Eqs. 31 and 32 (preprint 6 and 7): (N,).
 
-    With p₁ and p₂ the numbers of aᵢ > 0 and of others, Eq. 8 takes off what Eq. 7 adds. Left is that bᵢ is not scaled.
+    With p₁ and p₂ the numbers of aᵢ > 0 and of others, Eq. 33 (preprint 8) takes off the constant that Eq. 32 adds: a
+    sign of −1 does so too. Left is that bᵢ is not scaled.
     """
     distances = np.stack([np.abs(points - centre).sum(axis=1) for centre in centres], axis=1)
     first = np.abs(a) * distances + b
@@ -94,7 +99,8 @@ def approximate(quick: bool, seed: int = 0, tell: Callable[[str], None] = lambda
 
     `rms` is the root mean square of net − f over the box, the mean of it over several draws; `fitted` is the same for
     tents of three times the radius with heights fitted by least squares. `variance` is the part that the proof's
-    Eq. 14 bounds: the mean square of φ_N − ψ_ε at one ε, as N grows. `tell` is told of the progress, in lines.
+    Eq. 43 (preprint 14) bounds: the mean square of φ_N − ψ_ε at one ε, as N grows. `tell` is told of the progress, in
+    lines.
     """
     most, draws, samples = (6, 2, 500) if quick else (9, 4, 2000)
     counts = [2**k for k in range(3, most + 1)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from textwrap import wrap
 from typing import Any
 
 from minadder.experiments import toy
-from minadder.tables import table
+from minadder.tables import WIDTH, table
 
 NAMES = {"conv": "fully connected", "adder": "adder", "binary": "binary"}
 
@@ -97,12 +98,13 @@ def lines(found: Sequence[Row]) -> list[str]:
         )
         for row in found
     ]
-    title = f"{toy.TASKS[job.task].title}: {toy.RECIPES[job.recipe].text}, {job.iterations} iterations"
+    title = f"{toy.TASKS[job.task].title}: {toy.RECIPES[job.recipe].text}"
     legend = (
-        f"Accuracy on the {job.points} points of the training, and on as many fresh ones. A net solves the task from "
-        f"{100 * toy.SOLVED:.0f} % on.",
+        f"Accuracy after {job.iterations} iterations on the {job.points} points of the training, and on as many fresh "
+        f"ones. A net solves the task from {100 * toy.SOLVED:.0f} % on.",
         'The paper shows one net each. Its words are taken as: "right" from 99 %, "most right" from 95 %, "fails" and '
         '"some mistakes" below 99 %.',
+        *wrap(toy.RECIPES[job.recipe].assumed(job.points), WIDTH),
     )
     return [*table(title, headers, cells), *legend, *exceptions(found)]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TypeVar
+
+from minadder import streams
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -38,52 +39,58 @@ def in_processes(
     if min(processes, len(jobs)) <= 1:
         yield from map(function, jobs)
         return
-    import joblib
+    from concurrent.futures import as_completed
 
-    with joblib.parallel_config("loky", n_jobs=min(processes, len(jobs)), inner_max_num_threads=1):
-        parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="all", batch_size=1)
-        with ctrl_c_waits():
-            results = parallel(joblib.delayed(in_worker)(os.getpid(), function, job) for job in jobs)
-        try:
-            for result in results:  # noqa: UP028  (`yield from` would close it first: see below)
-                yield result
-        finally:  # closed, joblib would warn of what it cancels; a generator that has ended throws the same back
-            with suppress(KeyboardInterrupt):
-                results.throw(KeyboardInterrupt())
+    from joblib.externals.loky import ProcessPoolExecutor
 
+    executor = ProcessPoolExecutor(
+        min(processes, len(jobs)), initializer=exec, initargs=(FIRST.format(os.getpid()), {}), env=ONE_THREAD
+    )
+    try:
+        with ctrl_c_waits(), streams.filled():
+            results = [executor.submit(function, job) for job in jobs]
+        for result in as_completed(results):
+            yield result.result()
+    finally:
+        executor.shutdown(kill_workers=True)
+
+
+LIBRARIES = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA", "NUMEXPR")
+ONE_THREAD = {**{f"{name}_NUM_THREADS": "1" for name in LIBRARIES}, "VECLIB_MAXIMUM_THREADS": "1"}
+"""The environment in which all that NumPy and Numba may stand on uses one thread."""
 
 WATCH = 0.1
 """Seconds between two looks whether the process that waits for the results is still there."""
 
+FIRST = f"""
+import os, signal, threading, time
 
-def in_worker(parent: int, function: Callable[[Job], Result], job: Job) -> Result:
-    """Run a job in a process that leaves Ctrl-C to the one that started it, and ends when that is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    done = threading.Event()
-    threading.Thread(target=end_with, args=(parent, done), daemon=True).start()
-    try:
-        return function(job)
-    finally:
-        done.set()
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+def end_with(parent):
+    while os.getppid() == parent:
+        time.sleep({WATCH})
+    os._exit(1)
 
-def end_with(parent: int, done: threading.Event) -> None:
-    """End this process if its parent ends before the job is done, as after `kill -9`: nobody waits for the result."""
-    while not done.wait(WATCH):
-        if os.getppid() != parent:
-            os._exit(1)
+threading.Thread(target=end_with, args=({{}},), daemon=True).start()
+"""
+"""What a process does before it imports anything, which takes seconds: it leaves Ctrl-C to the process that started it,
+and ends, at work or not, when that has ended, as after `kill -9`. Nobody waits for its results then."""
 
 
 @contextmanager
 def ctrl_c_waits() -> Iterator[None]:
     """Hold Ctrl-C back for a moment, and from processes that are started here: they would all tell of it.
 
-    A terminal sends it to every process. The one that waits for the results ends the others. The tracker that joblib
-    starts with its first process would let Ctrl-C through again, so it is started before.
+    A terminal sends it to every process. The one that waits for the results ends the others. The trackers that Python
+    and joblib start with their first process would let Ctrl-C through again, so they are started before.
     """
-    from joblib.externals.loky.backend import resource_tracker
+    from multiprocessing import resource_tracker
+
+    from joblib.externals.loky.backend import resource_tracker as joblibs_tracker
 
     resource_tracker.ensure_running()
+    joblibs_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import operator
-from typing import SupportsIndex
+from minadder.checks import shown, whole
 
 Pair = tuple[int, int]
 Size = int | Pair
+
+LARGEST = 2**31 - 1
+"""The largest size of a window: of any two, the product is a machine integer."""
 
 
 def pair(value: Size, name: str, least: int) -> Pair:
@@ -17,7 +19,7 @@ def pair(value: Size, name: str, least: int) -> Pair:
     TypeError
         When it is neither an int nor two ints.
     ValueError
-        When a part is below `least`.
+        When a part is below `least`, or above `LARGEST`.
 
     Examples
     --------
@@ -27,19 +29,14 @@ def pair(value: Size, name: str, least: int) -> Pair:
     """
     parts = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     try:
-        height, width = (whole(part) for part in parts)
+        height, width = (whole(part, name, most=None) for part in parts)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be an int or a pair of ints (height, width), not {value!r}") from None
+        raise TypeError(f"{name} must be an int or a pair of ints (height, width), not {shown(value)}") from None
     if min(height, width) < least:
-        raise ValueError(f"{name} must be at least {least}, not {value!r}")
+        raise ValueError(f"{name} must be at least {least}, not {shown(value)}")
+    if max(height, width) > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST}, not {shown(value)}")
     return height, width
-
-
-def whole(value: SupportsIndex) -> int:
-    """Return an integer of any kind as an int; TypeError for a bool and for everything else."""
-    if isinstance(value, bool):
-        raise TypeError("a bool is not a size")
-    return operator.index(value)
 
 
 def output_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
@@ -70,13 +67,12 @@ def output_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dila
 
 
 def check_filters(x_shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int) -> None:
-    """Raise ValueError unless an input (N, C, H, W) and filters (T, C / groups, kh, kw) fit together."""
+    """Raise an error unless an input (N, C, H, W) and filters (T, C / groups, kh, kw) fit together."""
     if len(x_shape) != 4:
         raise ValueError(f"the input must have the axes (batch, channels, height, width); its shape is {x_shape}")
     if len(w_shape) != 4:
         raise ValueError(f"the filters must have the axes (out, in / groups, height, width); their shape is {w_shape}")
-    if isinstance(groups, bool) or not hasattr(groups, "__index__") or groups < 1:
-        raise ValueError(f"groups must be an int of at least 1, not {groups!r}")
+    groups = whole(groups, "groups", 1)
     channels, filters = x_shape[1], w_shape[0]
     if channels % groups or filters % groups:
         raise ValueError(

@@ -10,6 +10,7 @@ import numpy as np
 from minadder.autograd import Array
 from minadder.jit import kernel
 from minadder.kernels import plain_tiles, simd, vector_tiles
+from minadder.kernels.plain_tiles import AT_ONCE
 from minadder.kernels.powers import power, signed_power
 
 ENTRIES = vector_tiles.ENTRIES if simd.VECTOR_BITS else plain_tiles.ENTRIES
@@ -30,17 +31,23 @@ def forward_power_tile(
     table: Array,
     out: Array,
     pitch: int,
+    fresh: bool,
 ) -> None:
-    """Subtract Σ_k |u − w|^q from out. `first` is the block's first entry in w; at 0, out holds nothing yet."""
+    """Subtract Σ_k |u − w|^q from out; `first` and `fresh` are as in `plain_tiles.forward_tile`."""
+    sums = np.empty(places, out.dtype)
     for t in range(filters):
         begin = np.uintp(t * pitch)
-        if first == 0:
+        if fresh:
             for p in range(np.uintp(places)):
                 out[begin + p] = 0
-        for k in range(entries):
-            source, value = np.uintp(offsets[k]), w[t * length + first + k]
+        for low in range(0, entries, AT_ONCE):
+            sums[:] = 0
+            for k in range(low, min(entries, low + AT_ONCE)):
+                source, value = np.uintp(offsets[k]), w[t * length + first + k]
+                for p in range(np.uintp(places)):
+                    sums[p] -= power(u[source + p] - value, table)
             for p in range(np.uintp(places)):
-                out[begin + p] -= power(u[source + p] - value, table)
+                out[begin + p] += sums[p]
 
 
 @kernel(inline=True)
@@ -59,12 +66,17 @@ def input_power_tile(
     pitch: int,
 ) -> None:
     """Add Σ_t g · sgn(w − u)·|w − u|^q to du, for each entry and place; w holds the filters side by side."""
+    sums = np.empty(places, du.dtype)
     for k in range(entries):
         source = np.uintp(offsets[k])
-        for t in range(filters):
-            begin, value = np.uintp(t * pitch), w[(first + k) * filters + t]
+        for low in range(0, filters, AT_ONCE):
+            sums[:] = 0
+            for t in range(low, min(filters, low + AT_ONCE)):
+                begin, value = np.uintp(t * pitch), w[(first + k) * filters + t]
+                for p in range(np.uintp(places)):
+                    sums[p] += g[begin + p] * signed_power(value - u[source + p], table)
             for p in range(np.uintp(places)):
-                du[source + p] += g[begin + p] * signed_power(value - u[source + p], table)
+                du[source + p] += sums[p]
 
 
 @kernel(inline=True)

@@ -16,6 +16,9 @@ from minadder.kernels.simd import FULL_PRECISION, HARDTANH, PRODUCT
 ENTRIES = 4
 """Entries of a block of filter gradients."""
 
+AT_ONCE = 128
+"""Numbers that are added one by one. Then these sums are added: a long running sum would lose the digits of the new."""
+
 
 @kernel
 def copy_planes(
@@ -97,29 +100,38 @@ def forward_tile(
     filters: int,
     places: int,
     group: int,
-    distance: bool,
+    exponent: int,
     out: Array,
     pitch: int,
+    fresh: bool,
     one: float,
 ) -> None:
-    """Subtract Σ_k |u − w| from out where `distance`, else add Σ_k u·w.
+    """Subtract Σ_k |u − w|^exponent from out; for an exponent of 0 add Σ_k u·w, the product, to it.
 
-    `first` is the block's first entry in w; at 0, out holds nothing yet.
+    `first` is the block's first entry in w. What `out` held before counts as 0 where it is `fresh`.
     """
+    sums = np.empty(places, out.dtype)
     for t in range(filters):
         begin = np.uintp(t * pitch)
-        if first == 0:
+        if fresh:
             for p in range(np.uintp(places)):
                 out[begin + p] = 0
-        for k in range(entries):
-            value = w[t * length + first + k]
-            source = np.uintp(offsets[k])
-            if distance:
-                for p in range(np.uintp(places)):
-                    out[begin + p] -= abs(u[source + p] - value)
-            else:
-                for p in range(np.uintp(places)):
-                    out[begin + p] += u[source + p] * value
+        for low in range(0, entries, AT_ONCE):
+            sums[:] = 0
+            for k in range(low, min(entries, low + AT_ONCE)):
+                value = w[t * length + first + k]
+                source = np.uintp(offsets[k])
+                if exponent == 1:
+                    for p in range(np.uintp(places)):
+                        sums[p] -= abs(u[source + p] - value)
+                elif exponent == 2:
+                    for p in range(np.uintp(places)):
+                        sums[p] -= (u[source + p] - value) * (u[source + p] - value)
+                else:
+                    for p in range(np.uintp(places)):
+                        sums[p] += u[source + p] * value
+            for p in range(np.uintp(places)):
+                out[begin + p] += sums[p]
 
 
 @kernel
@@ -140,22 +152,27 @@ def input_grad_tile(
     one: float,
 ) -> None:
     """Add Σ_t g · slope(w, u) to du, for each entry and place."""
+    sums = np.empty(places, du.dtype)
     for k in range(entries):
         source = np.uintp(offsets[k])
-        for t in range(filters):
-            begin, value = np.uintp(t * pitch), w[t * length + first + k]
-            if rule == HARDTANH:
-                for p in range(np.uintp(places)):
-                    du[source + p] += g[begin + p] * hardtanh(value - u[source + p], one)
-            elif rule == PRODUCT:
-                for p in range(np.uintp(places)):
-                    du[source + p] += g[begin + p] * value
-            elif rule == FULL_PRECISION:
-                for p in range(np.uintp(places)):
-                    du[source + p] += g[begin + p] * (value - u[source + p])
-            else:
-                for p in range(np.uintp(places)):
-                    du[source + p] += g[begin + p] * np.sign(value - u[source + p])
+        for low in range(0, filters, AT_ONCE):
+            sums[:] = 0
+            for t in range(low, min(filters, low + AT_ONCE)):
+                begin, value = np.uintp(t * pitch), w[t * length + first + k]
+                if rule == HARDTANH:
+                    for p in range(np.uintp(places)):
+                        sums[p] += g[begin + p] * hardtanh(value - u[source + p], one)
+                elif rule == PRODUCT:
+                    for p in range(np.uintp(places)):
+                        sums[p] += g[begin + p] * value
+                elif rule == FULL_PRECISION:
+                    for p in range(np.uintp(places)):
+                        sums[p] += g[begin + p] * (value - u[source + p])
+                else:
+                    for p in range(np.uintp(places)):
+                        sums[p] += g[begin + p] * np.sign(value - u[source + p])
+            for p in range(np.uintp(places)):
+                du[source + p] += sums[p]
 
 
 @kernel
@@ -173,25 +190,31 @@ def pulled_grad_tile(
     rule: int,
     out: Array,
     pitch: int,
+    fresh: bool,
     one: float,
 ) -> None:
-    """Add Σ_k u · slope(w, x) to out, for each channel and place of x; `first` is as in `forward_tile`."""
+    """Add Σ_k u · slope(w, x) to out, for each channel and place of x; `first` and `fresh` are as in `forward_tile`."""
+    sums = np.empty(places, out.dtype)
     for c in range(channels):
         begin = np.uintp(c * pitch)
-        if first == 0:
+        if fresh:
             for p in range(np.uintp(places)):
                 out[begin + p] = 0
-        for k in range(entries):
-            source, value = np.uintp(offsets[k]), w[c * length + first + k]
-            if rule == HARDTANH:
-                for p in range(np.uintp(places)):
-                    out[begin + p] += u[source + p] * hardtanh(value - x[begin + p], one)
-            elif rule == FULL_PRECISION:
-                for p in range(np.uintp(places)):
-                    out[begin + p] += u[source + p] * (value - x[begin + p])
-            else:
-                for p in range(np.uintp(places)):
-                    out[begin + p] += u[source + p] * np.sign(value - x[begin + p])
+        for low in range(0, entries, AT_ONCE):
+            sums[:] = 0
+            for k in range(low, min(entries, low + AT_ONCE)):
+                source, value = np.uintp(offsets[k]), w[c * length + first + k]
+                if rule == HARDTANH:
+                    for p in range(np.uintp(places)):
+                        sums[p] += u[source + p] * hardtanh(value - x[begin + p], one)
+                elif rule == FULL_PRECISION:
+                    for p in range(np.uintp(places)):
+                        sums[p] += u[source + p] * (value - x[begin + p])
+                else:
+                    for p in range(np.uintp(places)):
+                        sums[p] += u[source + p] * np.sign(value - x[begin + p])
+            for p in range(np.uintp(places)):
+                out[begin + p] += sums[p]
 
 
 @kernel

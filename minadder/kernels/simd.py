@@ -256,6 +256,22 @@ def store(typing: Any, tile: Any, array: Any, index: Any, pitch: Any, vectors: A
     return types.void(tile, array, types.intp, types.intp, vectors), emit
 
 
+@intrinsic(prefer_literal=True)
+def add_to(typing: Any, tile: Any, array: Any, index: Any, pitch: Any, vectors: Any) -> Any:
+    """Add a tile with rows of `vectors` vectors to an array, from the index on, rows `pitch` elements apart."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        pointer = address(context, builder, array, arguments[1], arguments[2])
+        rows = tile.count // vectors.literal_value
+        offsets = tile_offsets(builder, arguments[3], rows, vectors.literal_value, tile.lanes)
+        for value, offset in zip(unpack(builder, arguments[0]), offsets, strict=True):
+            old = read(builder, pointer, offset, tile.vector)
+            write(builder, builder.fadd(old, value, flags=FLAGS), pointer, offset)
+        return context.get_dummy_value()
+
+    return types.void(tile, array, types.intp, types.intp, vectors), emit
+
+
 def tile_offsets(builder: ir.IRBuilder, pitch: Value, rows: int, vectors: int, width: int) -> list[Value]:
     """Return where each vector of a tile lies, rows `pitch` apart."""
     starts = [builder.mul(pitch, number(row)) for row in range(rows)]
@@ -327,6 +343,16 @@ subtract_distances = scalars_times_row(
     )
 )
 """(sums, xs, w, index, pitch, one) → sums with |xs[v] − w[index + f·pitch]| taken from sums[f, v]."""
+
+
+def minus_square(builder: ir.IRBuilder, total: Value, x: Value, w: Value) -> Value:
+    """Return total − (x − w)²: an addition and a multiply-add, which processors have different units for."""
+    d = builder.fsub(x, w)
+    return multiply_add(builder, builder.fneg(d), d, total)
+
+
+subtract_squares = scalars_times_row(lambda builder, total, x, w, one: minus_square(builder, total, x, w))
+"""(sums, xs, w, index, pitch, one) → sums with (xs[v] − w[index + f·pitch])² taken from sums[f, v]."""
 
 add_products = scalars_times_row(lambda builder, total, x, w, one: multiply_add(builder, x, w, total))
 """(sums, xs, w, index, pitch, one) → sums with xs[v] · w[index + f·pitch] added to sums[f, v]."""

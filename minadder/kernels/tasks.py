@@ -6,6 +6,8 @@ windowed layers' tasks are large. Here the loop knows the task by its address al
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +50,41 @@ def call_tasks_in_turn(address: int, tasks: int, arguments: tuple[Any, ...]) -> 
         call_task(address, task, arguments)
 
 
+_one_at_a_time = threading.Lock()
+"""Held by the thread whose tasks run on all threads: some of Numba's threading layers abort on a second one."""
+
+
+class _Threads:
+    """Whether this process has started Numba's threads, and whether it may."""
+
+    started = False
+    lost = False
+
+
+def after_fork() -> None:
+    """Note in a forked process that Numba's threads, if there were any, are still its parent's."""
+    _Threads.lost = _Threads.lost or _Threads.started
+
+
+os.register_at_fork(after_in_child=after_fork)
+
+
+def call_all(address: int, tasks: int, arguments: tuple[Any, ...], threads: bool) -> None:
+    """Call the kernel at an address with the numbers of all tasks: on all threads where that is wanted and possible.
+
+    It is not in a process that was forked from one with threads (OpenMP would end it), nor while another thread of
+    Python has tasks on them. The tasks run in turn then, and give the same bits.
+    """
+    if threads and not _Threads.lost and _one_at_a_time.acquire(blocking=False):
+        try:
+            _Threads.started = True
+            call_tasks(address, tasks, arguments)
+        finally:
+            _one_at_a_time.release()
+    else:
+        call_tasks_in_turn(address, tasks, arguments)
+
+
 def on_threads(one_task: Any) -> Callable[..., None]:
     """Return a function (tasks, *arguments) that calls one_task(task, *arguments) for all tasks, on all threads.
 
@@ -69,7 +106,7 @@ def on_threads(one_task: Any) -> Callable[..., None]:
         dtype = arguments[-1].dtype
         if dtype not in addresses:
             addresses[dtype] = address_of(one_task, arguments)
-        (call_tasks if threads else call_tasks_in_turn)(addresses[dtype], tasks, arguments)
+        call_all(addresses[dtype], tasks, arguments, threads)
 
     return all_tasks
 

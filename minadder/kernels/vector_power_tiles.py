@@ -12,7 +12,8 @@ from typing import Any
 from minadder.autograd import Array
 from minadder.jit import kernel
 from minadder.kernels import plain_power_tiles
-from minadder.kernels.simd import VECTORS, add_at, add_lane_sums, keep, load, load_at, store, zeros
+from minadder.kernels.plain_tiles import AT_ONCE as MOST_AT_ONCE
+from minadder.kernels.simd import VECTORS, add_at, add_lane_sums, add_to, keep, load, load_at, store, zeros
 from minadder.kernels.simd_powers import (
     add_input_powers,
     add_weight_powers,
@@ -46,14 +47,14 @@ def forward_powers(vectors: int) -> Any:
         table: Array,
         out: Array,
         pitch: int,
+        fresh: bool,
     ) -> None:
         for p in range(begin_place, end_place, step):
             for begin in range(0, entries, AT_ONCE):
                 end = min(entries, begin + AT_ONCE)
                 for t in range(0, filters, 2):
                     at, place = t * length + first, t * pitch + p
-                    new = zeros(u, two_filters) if first + begin == 0 else load(out, place, pitch, 2, vectors)
-                    sums = with_notes(new)
+                    sums = with_notes(zeros(u, two_filters))
                     for k in range(begin, end):
                         sums = subtract_powers(sums, load(u, offsets[k] + p, 0, 1, vectors), w, at + k, length, table)
                     if extraordinary(sums):
@@ -70,9 +71,12 @@ def forward_powers(vectors: int) -> Any:
                             table,
                             out[place:],
                             pitch,
+                            fresh and begin == 0,
                         )
-                    else:
+                    elif fresh and begin == 0:
                         store(without_notes(sums), out, place, pitch, vectors)
+                    else:
+                        add_to(without_notes(sums), out, place, pitch, vectors)
 
     return subtract
 
@@ -99,27 +103,28 @@ def input_powers(vectors: int) -> Any:
         for p in range(begin_place, end_place, step):
             for k in range(entries):
                 xs = load_at(u, offsets, k, p, 1, vectors)
-                noted = with_notes(zeros(u, vectors))
-                for t in range(filters):
-                    gs = load(g, t * pitch + p, 0, 1, vectors)
-                    noted = add_input_powers(noted, xs, gs, w, (first + k) * filters + t, table)
-                if extraordinary(noted):
-                    plain_power_tiles.input_power_tile(
-                        u[p:],
-                        offsets[k:],
-                        1,
-                        w,
-                        first + k,
-                        g[p:],
-                        filters,
-                        step,
-                        step,
-                        table,
-                        du[p:],
-                        pitch,
-                    )
-                else:
-                    add_at(without_notes(noted), du, offsets, k, p, vectors)
+                for low in range(0, filters, MOST_AT_ONCE):
+                    noted = with_notes(zeros(u, vectors))
+                    for t in range(low, min(filters, low + MOST_AT_ONCE)):
+                        gs = load(g, t * pitch + p, 0, 1, vectors)
+                        noted = add_input_powers(noted, xs, gs, w, (first + k) * filters + t, table)
+                    if extraordinary(noted):
+                        plain_power_tiles.input_power_tile(
+                            u[p:],
+                            offsets[k:],
+                            1,
+                            w[(first + k) * filters + low :],
+                            0,
+                            g[low * pitch + p :],
+                            min(filters - low, MOST_AT_ONCE),
+                            step,
+                            step,
+                            table,
+                            du[p:],
+                            pitch,
+                        )
+                    else:
+                        add_at(without_notes(noted), du, offsets, k, p, vectors)
 
     return add
 
@@ -142,14 +147,15 @@ def forward_power_tile(
     table: Array,
     out: Array,
     pitch: int,
+    fresh: bool,
 ) -> None:
-    """Subtract Σ_k |u − w|^q from out. `first` is the block's first entry in w; at 0, out holds nothing yet.
+    """Subtract Σ_k |u − w|^q from out; `first` and `fresh` are as in `plain_tiles.forward_tile`.
 
     For an odd number of filters w has a row more.
     """
     whole, vector = places // group * group, group // VECTORS
-    subtract_forward(u, offsets, entries, w, first, length, filters, 0, whole, group, table, out, pitch)
-    subtract_last(u, offsets, entries, w, first, length, filters, whole, places, vector, table, out, pitch)
+    subtract_forward(u, offsets, entries, w, first, length, filters, 0, whole, group, table, out, pitch, fresh)
+    subtract_last(u, offsets, entries, w, first, length, filters, whole, places, vector, table, out, pitch, fresh)
 
 
 @kernel

@@ -9,6 +9,7 @@ from __future__ import annotations
 from minadder.autograd import Array
 from minadder.jit import kernel
 from minadder.kernels import plain_tiles
+from minadder.kernels.plain_tiles import AT_ONCE
 from minadder.kernels.simd import (
     FULL_PRECISION,
     HARDTANH,
@@ -19,12 +20,14 @@ from minadder.kernels.simd import (
     add_input_slopes,
     add_lane_sums,
     add_products,
+    add_to,
     add_weight_slopes,
     keep,
     load,
     load_at,
     store,
     subtract_distances,
+    subtract_squares,
     zeros,
 )
 from minadder.kernels.simd_planes import move_planes
@@ -105,38 +108,58 @@ def forward_tile(
     filters: int,
     places: int,
     group: int,
-    distance: bool,
+    exponent: int,
     out: Array,
     pitch: int,
+    fresh: bool,
     one: float,
 ) -> None:
-    """Subtract Σ_k |u − w| from out where `distance`, else add Σ_k u·w.
+    """Subtract Σ_k |u − w|^exponent from out; for an exponent of 0 add Σ_k u·w, the product, to it.
 
-    `first` is the block's first entry in w; at 0, out holds nothing yet. For an odd number of filters w has a row more.
+    `first` is the block's first entry in w. What `out` held before counts as 0 where it is `fresh`. For an odd number
+    of filters w has a row more.
     """
     for p in range(0, places, group):
-        for t in range(0, filters, 4):
-            at = t * length + first
-            if filters - t > 2:
-                sums = zeros(u, FOUR_FILTERS) if first == 0 else load(out, t * pitch + p, pitch, 4, VECTORS)
-                if distance:
-                    for k in range(entries):
-                        xs = load(u, offsets[k] + p, 0, 1, VECTORS)
-                        sums = subtract_distances(sums, xs, w, at + k, length, one)
+        for low in range(0, entries, AT_ONCE):
+            high = min(entries, low + AT_ONCE)
+            for t in range(0, filters, 4):
+                at, place = t * length + first, t * pitch + p
+                if filters - t > 2:
+                    sums = zeros(u, FOUR_FILTERS)
+                    if exponent == 1:
+                        for k in range(low, high):
+                            xs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                            sums = subtract_distances(sums, xs, w, at + k, length, one)
+                    elif exponent == 2:
+                        for k in range(low, high):
+                            xs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                            sums = subtract_squares(sums, xs, w, at + k, length, one)
+                    else:
+                        for k in range(low, high):
+                            xs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                            sums = add_products(sums, xs, w, at + k, length, one)
+                    if fresh and low == 0:
+                        store(sums, out, place, pitch, VECTORS)
+                    else:
+                        add_to(sums, out, place, pitch, VECTORS)
                 else:
-                    for k in range(entries):
-                        sums = add_products(sums, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + k, length, one)
-                store(sums, out, t * pitch + p, pitch, VECTORS)
-            else:
-                pair = zeros(u, TWO_FILTERS) if first == 0 else load(out, t * pitch + p, pitch, 2, VECTORS)
-                if distance:
-                    for k in range(entries):
-                        xs = load(u, offsets[k] + p, 0, 1, VECTORS)
-                        pair = subtract_distances(pair, xs, w, at + k, length, one)
-                else:
-                    for k in range(entries):
-                        pair = add_products(pair, load(u, offsets[k] + p, 0, 1, VECTORS), w, at + k, length, one)
-                store(pair, out, t * pitch + p, pitch, VECTORS)
+                    pair = zeros(u, TWO_FILTERS)
+                    if exponent == 1:
+                        for k in range(low, high):
+                            xs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                            pair = subtract_distances(pair, xs, w, at + k, length, one)
+                    elif exponent == 2:
+                        for k in range(low, high):
+                            xs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                            pair = subtract_squares(pair, xs, w, at + k, length, one)
+                    else:
+                        for k in range(low, high):
+                            xs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                            pair = add_products(pair, xs, w, at + k, length, one)
+                    if fresh and low == 0:
+                        store(pair, out, place, pitch, VECTORS)
+                    else:
+                        add_to(pair, out, place, pitch, VECTORS)
 
 
 @kernel
@@ -158,35 +181,37 @@ def input_grad_tile(
 ) -> None:
     """Add Σ_t g · slope(w, u) to du, for each entry and place."""
     for p in range(0, places, group):
-        if rule == PRODUCT:
-            for k in range(0, entries, 4):
-                products = zeros(u, FOUR_ENTRIES)
-                for t in range(filters):
-                    gs = load(g, t * pitch + p, 0, 1, VECTORS)
-                    products = add_products(products, gs, w, t * length + first + k, 1, one)
+        for low in range(0, filters, AT_ONCE):
+            high = min(filters, low + AT_ONCE)
+            if rule == PRODUCT:
+                for k in range(0, entries, 4):
+                    products = zeros(u, FOUR_ENTRIES)
+                    for t in range(low, high):
+                        gs = load(g, t * pitch + p, 0, 1, VECTORS)
+                        products = add_products(products, gs, w, t * length + first + k, 1, one)
+                    if p + group > places:
+                        products = keep(products, VECTORS, places - p)
+                    add_at(products, du, offsets, k, p, VECTORS)
+                continue
+            for k in range(0, entries, 2):
+                xs = load_at(u, offsets, k, p, 2, VECTORS)
+                sums = zeros(u, TWO_ENTRIES)
+                at = first + k
+                if rule == HARDTANH:
+                    for t in range(low, high):
+                        gs = load(g, t * pitch + p, 0, 1, VECTORS)
+                        sums = add_input_slopes(sums, xs, gs, w, t * length + at, 1, one, HARDTANH)
+                elif rule == FULL_PRECISION:
+                    for t in range(low, high):
+                        gs = load(g, t * pitch + p, 0, 1, VECTORS)
+                        sums = add_input_slopes(sums, xs, gs, w, t * length + at, 1, one, FULL_PRECISION)
+                else:
+                    for t in range(low, high):
+                        gs = load(g, t * pitch + p, 0, 1, VECTORS)
+                        sums = add_input_slopes(sums, xs, gs, w, t * length + at, 1, one, SIGN)
                 if p + group > places:
-                    products = keep(products, VECTORS, places - p)
-                add_at(products, du, offsets, k, p, VECTORS)
-            continue
-        for k in range(0, entries, 2):
-            xs = load_at(u, offsets, k, p, 2, VECTORS)
-            sums = zeros(u, TWO_ENTRIES)
-            at = first + k
-            if rule == HARDTANH:
-                for t in range(filters):
-                    gs = load(g, t * pitch + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, 1, one, HARDTANH)
-            elif rule == FULL_PRECISION:
-                for t in range(filters):
-                    gs = load(g, t * pitch + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, 1, one, FULL_PRECISION)
-            else:
-                for t in range(filters):
-                    gs = load(g, t * pitch + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, t * length + at, 1, one, SIGN)
-            if p + group > places:
-                sums = keep(sums, VECTORS, places - p)
-            add_at(sums, du, offsets, k, p, VECTORS)
+                    sums = keep(sums, VECTORS, places - p)
+                add_at(sums, du, offsets, k, p, VECTORS)
 
 
 @kernel
@@ -204,27 +229,33 @@ def pulled_grad_tile(
     rule: int,
     out: Array,
     pitch: int,
+    fresh: bool,
     one: float,
 ) -> None:
-    """Add Σ_k u · slope(w, x) to out, for each channel and place of x; `first` is as in `forward_tile`."""
+    """Add Σ_k u · slope(w, x) to out, for each channel and place of x; `first` and `fresh` are as in `forward_tile`."""
     for p in range(0, places, group):
-        for c in range(0, channels, 2):
-            xs = load(x, c * pitch + p, pitch, 2, VECTORS)
-            sums = zeros(u, TWO_FILTERS) if first == 0 else load(out, c * pitch + p, pitch, 2, VECTORS)
-            at = c * length + first
-            if rule == HARDTANH:
-                for k in range(entries):
-                    gs = load(u, offsets[k] + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, at + k, length, one, HARDTANH)
-            elif rule == FULL_PRECISION:
-                for k in range(entries):
-                    gs = load(u, offsets[k] + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, at + k, length, one, FULL_PRECISION)
-            else:
-                for k in range(entries):
-                    gs = load(u, offsets[k] + p, 0, 1, VECTORS)
-                    sums = add_input_slopes(sums, xs, gs, w, at + k, length, one, SIGN)
-            store(sums, out, c * pitch + p, pitch, VECTORS)
+        for low in range(0, entries, AT_ONCE):
+            high = min(entries, low + AT_ONCE)
+            for c in range(0, channels, 2):
+                xs = load(x, c * pitch + p, pitch, 2, VECTORS)
+                sums = zeros(u, TWO_FILTERS)
+                at = c * length + first
+                if rule == HARDTANH:
+                    for k in range(low, high):
+                        gs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                        sums = add_input_slopes(sums, xs, gs, w, at + k, length, one, HARDTANH)
+                elif rule == FULL_PRECISION:
+                    for k in range(low, high):
+                        gs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                        sums = add_input_slopes(sums, xs, gs, w, at + k, length, one, FULL_PRECISION)
+                else:
+                    for k in range(low, high):
+                        gs = load(u, offsets[k] + p, 0, 1, VECTORS)
+                        sums = add_input_slopes(sums, xs, gs, w, at + k, length, one, SIGN)
+                if fresh and low == 0:
+                    store(sums, out, c * pitch + p, pitch, VECTORS)
+                else:
+                    add_to(sums, out, c * pitch + p, pitch, VECTORS)
 
 
 @kernel

@@ -19,7 +19,7 @@ from minadder.kernels.simd import PRODUCT
 from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import input_grad_tile, pulled_grad_tile
 from minadder.kernels.unfold import aligned, fold, gather_outputs, scatter_outputs, unfold
-from minadder.kernels.windowed import as_rows, bands, forward, group_and_rest, laid_out, run
+from minadder.kernels.windowed import MOST_SUMMED, as_rows, bands, forward, group_and_rest, laid_out, move, run
 
 PULL_SHARE = 0.8
 """Least size of an output, as a share of the input's, for which pulling is faster."""
@@ -109,26 +109,37 @@ def pulled_grad_task(
     values, out = aligned(size, x), aligned(size, x)
     values[:] = 0
     gather_outputs(x, image, images, first, count, row, rows, geometry, values, geo.pitch)
-    window = geo.kernel_height * geo.kernel_width
+    totals = np.zeros(size if geo.length > MOST_SUMMED else 0)
+    window, summed = geo.kernel_height * geo.kernel_width, 0
     for t in range(0, geo.channels, geo.block):
         block = min(geo.block, geo.channels - t)
         unfold(grad, image, images, group * geo.channels + t, block, row, rows, phases, geometry, u)
-        pulled_grad_tile(
-            u,
-            offsets,
-            block * window,
-            w[first * geo.length :],
-            t * window,
-            geo.length,
-            values,
-            count,
-            rows * geo.images * geo.out_width,
-            geo.group,
-            rule,
-            out,
-            geo.pitch,
-            one,
-        )
+        for low in range(0, block * window, MOST_SUMMED):
+            entries = min(MOST_SUMMED, block * window - low)
+            if summed + entries > MOST_SUMMED:
+                move(out, totals)
+                summed = 0
+            pulled_grad_tile(
+                u,
+                offsets[low:],
+                entries,
+                w[first * geo.length :],
+                t * window + low,
+                geo.length,
+                values,
+                count,
+                rows * geo.images * geo.out_width,
+                geo.group,
+                rule,
+                out,
+                geo.pitch,
+                summed == 0,
+                one,
+            )
+            summed += entries
+    if totals.size:
+        move(out, totals)
+        out[:] = totals
     scatter_outputs(out, geo.pitch, image, images, first, count, row, rows, geometry, x_grad)
 
 
@@ -146,7 +157,7 @@ def input_grad(
     if overlapping and as_large and stride == (1, 1) and np.isfinite(w).all():  # NaN · 0 would show at the border
         turned = turned_round(w, groups)
         if rule == PRODUCT:
-            return forward(grad, turned, stride, around, dilation, groups)
+            return forward(grad, turned, stride, around, dilation, groups, exponent=0)
         return pulled(grad, x, turned, around, dilation, groups, rule)
     return pushed(grad, x, w, stride, padding, dilation, groups, rule)
 

@@ -15,7 +15,7 @@ from minadder.kernels.geometry import Pair
 from minadder.kernels.tasks import on_threads
 from minadder.kernels.tiles import forward_power_tile, input_power_tile, weight_power_tile
 from minadder.kernels.unfold import aligned, fold, gather_outputs, scatter_outputs, unfold
-from minadder.kernels.windowed import as_rows, bands, group_and_rest, laid_out, run
+from minadder.kernels.windowed import MOST_SUMMED, as_rows, bands, group_and_rest, laid_out, move, run
 from minadder.kernels.windowed_weight_grad import blocks_shape, by_blocks, from_blocks, parts_of_batch
 
 POWER_COST = 4
@@ -74,25 +74,36 @@ def forward_task(
     u = aligned(geo.elements, x)
     u[:] = 0
     out = aligned((count + 1) // 2 * 2 * geo.pitch, x)
-    window, places = geo.kernel_height * geo.kernel_width, rows * geo.images * geo.out_width
+    totals = np.zeros(out.size if geo.length > MOST_SUMMED else 0)
+    window, summed = geo.kernel_height * geo.kernel_width, 0
     for c in range(0, geo.channels, geo.block):
         channels = min(geo.block, geo.channels - c)
         unfold(x, image, images, group * geo.channels + c, channels, row, rows, phases, geometry, u)
         scale_down(u, limit)
-        forward_power_tile(
-            u,
-            offsets,
-            channels * window,
-            w[first * geo.length :],
-            c * window,
-            geo.length,
-            count,
-            places,
-            geo.group,
-            table,
-            out,
-            geo.pitch,
-        )
+        for low in range(0, channels * window, MOST_SUMMED):
+            entries = min(MOST_SUMMED, channels * window - low)
+            if summed + entries > MOST_SUMMED:
+                move(out, totals)
+                summed = 0
+            forward_power_tile(
+                u,
+                offsets[low:],
+                entries,
+                w[first * geo.length :],
+                c * window + low,
+                geo.length,
+                count,
+                rows * geo.images * geo.out_width,
+                geo.group,
+                table,
+                out,
+                geo.pitch,
+                summed == 0,
+            )
+            summed += entries
+    if totals.size:
+        move(out, totals)
+        out[:] = totals
     scatter_outputs(out, geo.pitch, image, images, first, count, row, rows, geometry, y)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from minadder import nn
+from minadder.checks import whole
 from minadder.nn.convert import activation, check_kind, fully_connected, windowed
 
 
 def lenet5_bn(layer: str = "adder", num_classes: int = 10, in_channels: int = 1) -> nn.Sequential:
-    """Return LeNet-5 with batch norm for images of 32×32 (Chen et al. 2020, section 4.1).
+    """Return LeNet-5 with batch norm for images of 32×32 (Chen et al. 2020, Sec. 4.1).
 
     5×5×6 – BN – ReLU – pool 2 – 5×5×16 – BN – ReLU – pool 2 – 5×5×120 – BN – ReLU – FC 84 – BN – ReLU – FC, where all
     five weight layers are of the chosen kind. The adder and the binary net have BN on the logits too, since an adder's
@@ -29,6 +30,11 @@ def lenet5_bn(layer: str = "adder", num_classes: int = 10, in_channels: int = 1)
     -------
     A network from images (N, in_channels, 32, 32) to logits (N, num_classes).
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown kind of layer, or a size below 1.
+
     Examples
     --------
     >>> import numpy as np
@@ -37,6 +43,7 @@ def lenet5_bn(layer: str = "adder", num_classes: int = 10, in_channels: int = 1)
     (2, 10)
     """
     check_kind(layer)
+    num_classes = whole(num_classes, "num_classes", 1)
     modules: dict[str, nn.Module] = {
         "conv1": windowed(layer, in_channels, 6, 5),
         "bn1": nn.BatchNorm2d(6),

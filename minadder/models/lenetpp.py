@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from minadder import nn
+from minadder.checks import whole
 from minadder.nn.convert import activation, check_kind, fully_connected, windowed
 from minadder.nn.module import as_input
 from minadder.tensor import Tensor
@@ -34,6 +35,7 @@ class LeNetPP(nn.Module):
     def __init__(self, layer: str, num_classes: int, in_channels: int) -> None:
         super().__init__()
         check_kind(layer)
+        num_classes = whole(num_classes, "num_classes", 1)
         self.features = nn.Sequential(feature_modules(layer, in_channels))
         # the signs of two features tell no more than four classes apart
         last = "conv" if layer == "binary" else layer
@@ -72,9 +74,10 @@ def lenetpp(layer: str = "adder", num_classes: int = 10, in_channels: int = 1) -
 
     Six 5×5 layers with padding 2 and 32, 32, 64, 64, 128 and 128 filters, each with BN and ReLU, and pooling behind
     every second; a fully-connected layer of 2 units, the features; a fully-connected layer for the classes. All eight
-    layers are of the chosen kind. Features and logits are what a BN behind their layer makes, in the CNN too: without
-    it, its loss grew in a trial at the papers' learning rate. The binary net has Hardtanh in place of ReLU, and its
-    last layer is a linear one, since the signs of two features tell no more than four classes apart.
+    layers are of the chosen kind, as in Chen et al. 2020, Sec. 4.4; Universal AdderNets, Sec. 4.4 (preprint 5.5),
+    replaces the last fully-connected ones alone. Features and logits are what a BN behind their layer makes, in the CNN
+    too: without it, its loss grew in a trial at the papers' learning rate. The binary net has Hardtanh in place of
+    ReLU, and its last layer is a linear one, since the signs of two features tell no more than four classes apart.
 
     Pooling takes the maximum, and the activation is ReLU as in the papers' other networks; the papers do not say. They
     list seven layers, the 2 units among them, and follow Wen et al. 2016, where images have 28×28 pixels; the eighth,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from minadder import nn
+from minadder import checks, nn
 from minadder.nn.convert import activation, check_kind, fully_connected
 
 
@@ -13,7 +13,7 @@ def mlp(sizes: Sequence[int], layer: str = "adder") -> nn.Sequential:
     """Return fully-connected layers with ReLU between them.
 
     Behind each adder or binary layer stands a BN, which gives it the scale and the bias of
-    `Universal AdderNets, Def. 1`; the linear layers have a bias of their own.
+    Universal AdderNets, Def. 1; the linear layers have a bias of their own.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def mlp(sizes: Sequence[int], layer: str = "adder") -> nn.Sequential:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         For fewer than two sizes, a size below 1, or an unknown kind of layer.
 
     Examples
@@ -44,8 +44,9 @@ def mlp(sizes: Sequence[int], layer: str = "adder") -> nn.Sequential:
     )
     """
     check_kind(layer)
+    sizes = checks.sizes(sizes, "sizes")
     if len(sizes) < 2:
-        raise ValueError(f"mlp needs the sizes of the input and of the output at least, not {tuple(sizes)}")
+        raise ValueError(f"mlp needs the sizes of the input and of the output at least, not {sizes}")
     modules: dict[str, nn.Module] = {"flatten": nn.Flatten()}
     for number, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
         if number > 1:

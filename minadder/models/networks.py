@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from minadder import nn
+from minadder.checks import choice, sizes
 from minadder.models.lenet import lenet5_bn
 from minadder.models.lenetpp import lenetpp
 from minadder.models.mlp import mlp
@@ -84,7 +85,7 @@ def build(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         For an unknown name or kind, or a shape that the network is not for; the message names those that are.
 
     Examples
@@ -98,10 +99,8 @@ def build(
     ValueError: resnet18 takes images of 224×224, not 32×32: for those there are lenet5-bn, lenetpp, mlp, vgg-small, \
 resnet20, resnet32
     """
-    if name not in NETWORKS:
-        raise ValueError(f"the network must be one of {', '.join(NETWORKS)}, not {name!r}")
-    network = NETWORKS[name]
-    shape = network.input_shape if input_shape is None else tuple(input_shape)
+    network = NETWORKS[choice(name, "the network", NETWORKS)]
+    shape = network.input_shape if input_shape is None else sizes(input_shape, "input_shape")
     check_takes(name, shape)
     return network.make(layer, network.num_classes if num_classes is None else num_classes, shape)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minadder import nn
+from minadder.checks import choice
 from minadder.nn.batchnorm import BatchNorm
 from minadder.nn.container import run_as_one
 from minadder.nn.convert import activation, windowed
@@ -31,7 +32,7 @@ def projection(layer: str, in_channels: int, channels: int, stride: int) -> nn.S
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 layers, and a shortcut around them (He et al. 2016, section 3).
+    """Two 3×3 layers, and a shortcut around them (He et al. 2016, Sec. 3).
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 1×1 layer to a quarter of the channels, a 3×3, a 1×1 back, and a shortcut (He et al. 2016, section 4.1).
+    """A 1×1 layer to a quarter of the channels, a 3×3, a 1×1 back, and a shortcut (He et al. 2016, Sec. 4.1).
 
     Parameters
     ----------
@@ -75,8 +76,7 @@ class Bottleneck(nn.Module):
 
     def __init__(self, layer: str, in_channels: int, channels: int, stride: int, stride_at: str = "3x3") -> None:
         super().__init__()
-        if stride_at not in STRIDED:
-            raise ValueError(f"stride_at must be one of {', '.join(map(repr, STRIDED))}, not {stride_at!r}")
+        choice(stride_at, "stride_at", STRIDED)
         narrow = channels // 4
         first, second = (1, stride) if stride_at == "3x3" else (stride, 1)
         self.conv1 = windowed(layer, in_channels, narrow, 1, stride=first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minadder import nn
+from minadder.checks import whole
 from minadder.models.residual import BasicBlock, activated, stage
 from minadder.nn.convert import activation, check_kind, windowed
 from minadder.nn.module import as_input
@@ -23,8 +24,8 @@ class ResNet(nn.Module):
     def __init__(self, depth: int, layer: str, num_classes: int, in_channels: int) -> None:
         super().__init__()
         check_kind(layer)
-        if isinstance(depth, bool) or not isinstance(depth, int):
-            raise TypeError(f"depth must be an int, not {depth!r}")
+        num_classes = whole(num_classes, "num_classes", 1)
+        depth = whole(depth, "depth")
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f"depth must be 6n + 2 with n of at least 1 (8, 14, 20, 26, 32, …), not {depth}")
         blocks = (depth - 2) // 6
@@ -51,14 +52,14 @@ class ResNet(nn.Module):
 
 
 def resnet(depth: int, layer: str = "adder", num_classes: int = 10, in_channels: int = 3) -> ResNet:
-    """Return a residual network of 6n + 2 layers for images of 32×32 (He et al. 2016, section 4.2).
+    """Return a residual network of 6n + 2 layers for images of 32×32 (He et al. 2016, Sec. 4.2).
 
     A 3×3 convolution with 16 filters; three stages of n blocks of two 3×3 layers, with 16, 32 and 64 filters, where the
     second and the third begin with stride 2; the mean over the image; a fully-connected layer. Behind every layer
     stands a batch norm, the last one included, since an adder net trains with it on the logits; the CNN has it too, so
     that the twins differ in nothing but the kind of their layers. The first and the last layer are convolutions in
     every net; the layers of the blocks and the 1×1 layers of the two shortcuts that change shape are of the chosen kind
-    (Chen et al. 2020, section 4.2). The binary net has Hardtanh in place of ReLU.
+    (Chen et al. 2020, Sec. 4.2). The binary net has Hardtanh in place of ReLU.
 
     Parameters and buffers have the names of the authors' released network, but that an adder layer's filters, `adder`
     there, are `weight` as in every layer here. The last layer is a 1×1 convolution `fc` of shape (num_classes, 64, 1,

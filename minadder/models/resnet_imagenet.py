@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from minadder import nn, ops
+from minadder.checks import whole
 from minadder.models.residual import BasicBlock, Block, Bottleneck, activated, stage
 from minadder.nn.convert import activation, check_kind, windowed
 from minadder.nn.module import as_input
@@ -41,6 +42,7 @@ class ImageNetResNet(nn.Module):
     ) -> None:
         super().__init__()
         check_kind(layer)
+        num_classes = whole(num_classes, "num_classes", 1)
         self.conv1 = windowed("conv", in_channels, WIDTHS[0], 7, stride=2, padding=3)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
         self.relu = activation(layer)
@@ -71,7 +73,7 @@ def resnet18(layer: str = "adder", num_classes: int = 1000, in_channels: int = 3
     blocks of two 3×3 layers, with 64, 128, 256 and 512 filters, where all stages but the first begin with stride 2; the
     mean over the image; a fully-connected layer. The first and the last layer are convolutions in every net; the layers
     of the blocks and the 1×1 layers of the shortcuts that change shape are of the chosen kind (Chen et al. 2020,
-    section 4.2). Behind every layer stands a batch norm, the last one included, as in the CIFAR networks and in the
+    Sec. 4.2). Behind every layer stands a batch norm, the last one included, as in the CIFAR networks and in the
     authors' code. The binary net has Hardtanh in place of ReLU.
 
     Parameters and buffers have torchvision's names, but that the last layer is a 1×1 convolution `fc` of shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from minadder import nn
+from minadder.checks import whole
 from minadder.nn.convert import activation, check_kind, fully_connected, windowed
 
 SIDE = 32
@@ -15,7 +16,7 @@ WIDTHS = (128, 128, 256, 256, 512, 512)
 
 
 def vgg_small(layer: str = "adder", num_classes: int = 10, in_channels: int = 3) -> nn.Sequential:
-    """Return VGG-small for images of 32×32 (Chen et al. 2020, section 4.2).
+    """Return VGG-small for images of 32×32 (Chen et al. 2020, Sec. 4.2).
 
     Six 3×3 layers with 128, 128, 256, 256, 512 and 512 filters, each with BN and ReLU, and the maximum over 2×2 behind
     every second; a fully-connected layer with BN. The first and the last layer are a convolution and a linear layer in
@@ -52,6 +53,7 @@ def vgg_small(layer: str = "adder", num_classes: int = 10, in_channels: int = 3)
     (2, 10)
     """
     check_kind(layer)
+    num_classes = whole(num_classes, "num_classes", 1)
     modules: dict[str, nn.Module] = {}
     for number, (inputs, outputs) in enumerate(pairwise((in_channels, *WIDTHS)), start=1):
         modules[f"conv{number}"] = windowed("conv" if number == 1 else layer, inputs, outputs, 3, padding=1)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from minadder import ops
 from minadder.autograd import Array
+from minadder.checks import fits_memory, flag, number, whole
 from minadder.kernels.batchnorm.cpu import update_running
-from minadder.nn import init
 from minadder.nn.module import Module, as_input
 from minadder.nn.parameter import Parameter
 from minadder.tensor import Tensor
@@ -45,20 +44,14 @@ class BatchNorm(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        self.num_features = init.positive(num_features, "num_features")
-        for name, value in (("eps", eps), ("momentum", momentum)):
-            if isinstance(value, bool) or not hasattr(value, "__float__"):
-                raise TypeError(f"{name} must be a number, not {value!r}")
-        if not 0 < eps < math.inf:
-            raise ValueError(f"eps must be finite and above 0, not {eps}")
-        if not 0 < momentum <= 1:
-            raise ValueError(f"momentum must lie in (0, 1], not {momentum}")
-        self.eps = eps
-        self.momentum = momentum
-        self.weight = Parameter(np.ones(num_features, np.float32))
-        self.bias = Parameter(np.zeros(num_features, np.float32))
-        self.register_buffer("running_mean", np.zeros(num_features, np.float32))
-        self.register_buffer("running_var", np.ones(num_features, np.float32))
+        self.num_features = channels = whole(num_features, "num_features", 1)
+        self.eps = number(eps, "eps", "(0, inf)")
+        self.momentum = number(momentum, "momentum", "(0, 1]")
+        fits_memory((4, channels), 4, "the weights and the statistics")
+        self.weight = Parameter(np.ones(channels, np.float32))
+        self.bias = Parameter(np.zeros(channels, np.float32))
+        self.register_buffer("running_mean", np.zeros(channels, np.float32))
+        self.register_buffer("running_var", np.ones(channels, np.float32))
         self.register_buffer("num_batches_tracked", np.array(0, np.int64))
 
     def forward(self, x: Any, relu: bool = False) -> Tensor:
@@ -66,7 +59,7 @@ class BatchNorm(Module):
 
         With `relu` return the maximum of that and 0, as a ReLU behind the layer would, in one operation.
         """
-        x = as_input(x)
+        x, relu = as_input(x), flag(relu, "relu")
         if x.ndim not in self.axes:
             raise ValueError(f"the input must have {' or '.join(map(str, self.axes))} axes; its shape is {x.shape}")
         if not self.training:
@@ -82,9 +75,9 @@ class BatchNorm(Module):
 
 
 class BatchNorm1d(BatchNorm):
-    """Batch normalisation of x (N, C) or (N, C, L): γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10).
+    """Batch normalisation of x (N, C) or (N, C, L): γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10, with ε).
 
-    Parameters, attributes and behaviour are PyTorch's: eps 1e-5, momentum 0.1, unbiased running variance.
+    As PyTorch's with `affine` and `track_running_stats` True: eps 1e-5, momentum 0.1, unbiased running variance.
 
     Examples
     --------
@@ -98,9 +91,9 @@ class BatchNorm1d(BatchNorm):
 
 
 class BatchNorm2d(BatchNorm):
-    """Batch normalisation of x (N, C, H, W): γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10).
+    """Batch normalisation of x (N, C, H, W): γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10, with ε).
 
-    Parameters, attributes and behaviour are PyTorch's: eps 1e-5, momentum 0.1, unbiased running variance.
+    As PyTorch's with `affine` and `track_running_stats` True: eps 1e-5, momentum 0.1, unbiased running variance.
 
     Examples
     --------

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
+from minadder.checks import LARGEST, shown, whole
 from minadder.nn.activation import ReLU
 from minadder.nn.batchnorm import BatchNorm1d, BatchNorm2d
 from minadder.nn.module import Module, as_input
@@ -41,7 +42,11 @@ class Sequential(Module):
             named = {str(number): module for number, module in enumerate(modules)}
         for name, module in named.items():
             if not isinstance(module, Module):
-                raise TypeError(f"Sequential takes modules; {name!r} is {type(module).__name__}")
+                given = f"the class {module.__name__}" if isinstance(module, type) else type(module).__name__
+                raise TypeError(
+                    f"Sequential takes modules; {shown(name)} is {given}: write nn.Sequential(nn.Linear(2, 3), …), "
+                    "with a * in front of a list of modules"
+                )
             if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
                 raise ValueError(f"{name!r} cannot name a module: it is no string, empty, taken, or holds a dot")
             setattr(self, name, module)
@@ -97,8 +102,8 @@ class Flatten(Module):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim = start_dim
-        self.end_dim = end_dim
+        self.start_dim = whole(start_dim, "start_dim", -LARGEST)
+        self.end_dim = whole(end_dim, "end_dim", -LARGEST)
 
     def forward(self, x: Any) -> Tensor:
         """Return x with the axes merged."""

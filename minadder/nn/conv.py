@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minadder import ops
+from minadder.checks import flag, whole
 from minadder.kernels.geometry import Size, pair
 from minadder.nn import init
 from minadder.nn.adder import AdderLayer
@@ -37,12 +38,13 @@ class Windowed(Module):
         groups: int = 1,
     ) -> None:
         super().__init__()
-        self.in_channels = init.positive(in_channels, "in_channels")
-        self.out_channels = init.positive(out_channels, "out_channels")
-        self.groups = init.positive(groups, "groups")
-        if in_channels % groups or out_channels % groups:
+        self.in_channels = whole(in_channels, "in_channels", 1)
+        self.out_channels = whole(out_channels, "out_channels", 1)
+        self.groups = whole(groups, "groups", 1)
+        if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(
-                f"groups (={groups}) must divide in_channels (={in_channels}) and out_channels (={out_channels})"
+                f"groups (={self.groups}) must divide in_channels (={self.in_channels}) and "
+                f"out_channels (={self.out_channels})"
             )
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride = pair(stride, "stride", 1)
@@ -111,8 +113,9 @@ class Conv2d(Windowed):
         bias: bool = True,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
+        biased = flag(bias, "bias")
         self.weight = Parameter(init.kaiming_uniform(self.weight_shape(), self.fan_in()))
-        self.bias = Parameter(init.kaiming_uniform((out_channels,), self.fan_in())) if bias else None
+        self.bias = Parameter(init.kaiming_uniform((self.out_channels,), self.fan_in())) if biased else None
 
     def forward(self, x: Any) -> Tensor:
         """Return Σ X·F + b for x (N, in_channels, H, W)."""
@@ -124,7 +127,7 @@ class Conv2d(Windowed):
 
 
 class Adder2d(Windowed, AdderLayer):
-    """Y = −Σ |X − F|^p over each window (Chen et al. 2020, Eq. 2, and Universal AdderNets, Eq. 20).
+    """Y = −Σ |X − F|^p over each window (Chen et al. 2020, Eq. 2; Universal AdderNets, Eq. 20, preprint 26).
 
     Its output is never above 0, so that batch normalisation must follow.
 

@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+from minadder.checks import choice, flag, instance
 from minadder.kernels.geometry import Size
 from minadder.nn.activation import Hardtanh, ReLU
 from minadder.nn.conv import Adder2d, BinaryConv2d, Conv2d, Windowed
@@ -39,10 +40,8 @@ KINDS = {
 
 
 def check_kind(kind: str) -> str:
-    """Return a kind of layer that exists; ValueError with the list of kinds for another."""
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"the kind of layer must be one of {', '.join(map(repr, KINDS))}, not {kind!r}")
-    return kind
+    """Return a kind of layer that exists; TypeError or ValueError with the list of kinds for another."""
+    return choice(kind, "the kind of layer", KINDS)
 
 
 def windowed(kind: str, in_channels: int, out_channels: int, kernel_size: Size, **window: Any) -> Module:
@@ -108,9 +107,9 @@ def convert(net: Module, kind: str, keep_first_and_last: bool = True) -> Module:
       (2): Linear(3, 1, bias=True)
     )
     """
-    if not isinstance(net, Module):
-        raise TypeError(f"convert needs a network of minadder.nn, not {type(net).__module__}.{type(net).__qualname__}")
     wanted = KINDS[check_kind(kind)]
+    instance(net, "net", Module, "an nn.Module")
+    flag(keep_first_and_last, "keep_first_and_last")
     result = copy.deepcopy(net)
     inside = [module for module in result.modules() if module is not result]
     layers: list[Module] = [module for module in inside if isinstance(module, (Windowed, FullyConnected))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minadder import ops
+from minadder.checks import flag, whole
 from minadder.nn import init
 from minadder.nn.adder import AdderLayer
 from minadder.nn.module import Module, as_input
@@ -23,8 +24,8 @@ class FullyConnected(Module):
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
-        self.in_features = init.positive(in_features, "in_features")
-        self.out_features = init.positive(out_features, "out_features")
+        self.in_features = whole(in_features, "in_features", 1)
+        self.out_features = whole(out_features, "out_features", 1)
 
     def extra_repr(self) -> str:
         """Return the sizes."""
@@ -58,8 +59,9 @@ class Linear(FullyConnected):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__(in_features, out_features)
-        self.weight = Parameter(init.kaiming_uniform((out_features, in_features), in_features))
-        self.bias = Parameter(init.kaiming_uniform((out_features,), in_features)) if bias else None
+        biased = flag(bias, "bias")
+        self.weight = Parameter(init.kaiming_uniform((self.out_features, self.in_features), self.in_features))
+        self.bias = Parameter(init.kaiming_uniform((self.out_features,), self.in_features)) if biased else None
 
     def forward(self, x: Any) -> Tensor:
         """Return X·Wᵀ + b for x (..., in_features)."""
@@ -105,7 +107,7 @@ class AdderLinear(FullyConnected, AdderLayer):
     ) -> None:
         super().__init__(in_features, out_features)
         self._keep_rules(p, weight_grad, input_grad)
-        self.weight = Parameter(init.normal((out_features, in_features)), adder=True)
+        self.weight = Parameter(init.normal((self.out_features, self.in_features)), adder=True)
 
     def forward(self, x: Any) -> Tensor:
         """Return −Σ |X − F|^p for x (..., in_features)."""
@@ -141,7 +143,7 @@ class BinaryLinear(FullyConnected):
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features)
-        self.weight = Parameter(init.kaiming_uniform((out_features, in_features), in_features))
+        self.weight = Parameter(init.kaiming_uniform((self.out_features, self.in_features), self.in_features))
 
     def forward(self, x: Any) -> Tensor:
         """Return α·(sign(X)·sign(W)ᵀ) for x (..., in_features)."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from minadder.arrays import FLOATS, float_dtype, plain
 from minadder.autograd import Array
+from minadder.checks import flag
 from minadder.nn.attributes import check_attribute, check_name, warn_of_hidden
 from minadder.nn.parameter import Parameter
 from minadder.nn.state import entries, fitting
@@ -149,8 +150,7 @@ the input's shape is (1, 3)
 
     def train(self, mode: bool = True) -> Module:
         """Switch this module and all inside it to training (or evaluation) behaviour; returns the module itself."""
-        if not isinstance(mode, (bool, np.bool_)):
-            raise TypeError(f"train() takes True or False, not {mode!r}")
+        flag(mode, "mode")
         for module in self.modules():
             module.training = bool(mode)
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minadder.autograd import Array
+from minadder.checks import flag
 from minadder.tensor import Tensor, check_keeps_gradient, raw
 
 
@@ -33,7 +34,7 @@ class Parameter(Tensor):
     def __init__(self, array: Array | Tensor, adder: bool = False) -> None:
         check_keeps_gradient(array, "Parameter(tensor) would lose the tensor's gradient: use detach()")
         super().__init__(np.array(raw(array)) if isinstance(array, Tensor) else array, requires_grad=True)
-        self.adder = adder
+        self.adder = flag(adder, "adder")
 
     def __repr__(self) -> str:
         text = super().__repr__().replace("tensor(", "Parameter(", 1).replace(", requires_grad=True", "")

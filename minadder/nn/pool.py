@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minadder import ops
+from minadder.checks import flag
 from minadder.kernels.geometry import Size, pair
 from minadder.nn.module import Module, as_input
 from minadder.tensor import Tensor
@@ -67,7 +68,7 @@ class AvgPool2d(Module):
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
         self.padding = pair(padding, "padding", 0)
-        self.count_include_pad = count_include_pad
+        self.count_include_pad = flag(count_include_pad, "count_include_pad")
 
     def forward(self, x: Any) -> Tensor:
         """Return the mean of each window."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minadder.autograd import Array, Function
+from minadder.kernels.sums import sum_over
 from minadder.tensor import Operand, Tensor, as_tensor, method
 
 
@@ -16,7 +17,7 @@ def sum_to(grad: Array, shape: tuple[int, ...]) -> Array:
     axes = tuple(range(extra)) + tuple(
         extra + axis for axis, size in enumerate(shape) if size == 1 and grad.shape[extra + axis] != 1
     )
-    return np.asarray(grad.sum(axis=axes)).reshape(shape)
+    return sum_over(grad, axes).reshape(shape)
 
 
 def masked(grad: Array, mask: Array) -> Array:

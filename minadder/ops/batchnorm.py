@@ -21,7 +21,7 @@ class BatchNormTrain(Function):
     """Batch normalisation by the statistics of the batch, with or without a ReLU behind it."""
 
     def forward(self, x: Array, gamma: Array, beta: Array, eps: float, relu: bool, statistics: list[Array]) -> Array:
-        """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10); μ and σ² are put into `statistics`."""
+        """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10, with ε); μ and σ² are put into `statistics`."""
         y, mean, var = kernels.forward_train(by_channel(x), gamma, beta, eps, relu)
         y = y.reshape(x.shape)
         statistics += [mean.copy(), var.copy()]  # the caller's own
@@ -31,7 +31,11 @@ class BatchNormTrain(Function):
         return y
 
     def backward(self, grad: Array) -> tuple[Array, Array, Array]:
-        """Return the gradients with respect to x (Chen et al. 2020, Eq. 11), γ and β."""
+        """Return the gradients with respect to x, γ and β; x acts through μ and σ² too.
+
+        Chen et al. 2020, Eq. 11 (Universal AdderNets, Eq. 25; preprint 31) is meant to be that of x. As printed it is
+        not: it has 1/m² for 1/m, xᵢ − xⱼ for xᵢ − μ and, inside the brackets, σ for σ².
+        """
         return gradients(kernels.backward_train, grad, self.saved, self.statistics, self.eps)
 
 
@@ -85,7 +89,9 @@ def check(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> None:
 def batch_norm_train(
     x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5, relu: bool = False
 ) -> tuple[Tensor, Array, Array]:
-    """Return γ·(x − μ) / √(σ² + ε) + β (Chen et al. 2020, Eq. 10) with the mean μ and the variance σ² of the batch.
+    """Return γ·(x − μ) / √(σ² + ε) + β with the mean μ and the variance σ² of the batch (Chen et al. 2020, Eq. 10).
+
+    The paper has no ε.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from minadder.kernels.binary import cpu as binary
 from minadder.kernels.binary.reference import signs
 from minadder.kernels.conv import cpu as conv
 from minadder.kernels.geometry import Pair, Size
+from minadder.kernels.sums import sum_over
 from minadder.ops.arithmetic import masked
 from minadder.ops.windowed import DTYPES_DIFFER, window
 from minadder.tensor import Tensor, check_tensors
@@ -49,7 +50,7 @@ class BinaryConv2d(Function):
         if self.needs_input_grad[1] or self.needs_input_grad[2]:
             unscaled = conv.weight_grad(grad, signs(x), w.shape, *self.window)
             w_grad = masked(unscaled * factors, np.abs(w) <= 1)
-            scale_grad = (unscaled * filters).sum(axis=(1, 2, 3))
+            scale_grad = sum_over(unscaled * filters, (1, 2, 3))
         return x_grad, w_grad, scale_grad
 
 

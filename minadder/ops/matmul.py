@@ -1,9 +1,8 @@
-"""Matrix products, by NumPy's BLAS: matmul with its broadcasting, and the linear layer's x·Wᵀ + b."""
+"""Matrix products, by NumPy's BLAS on one thread: matmul with its broadcasting, and the linear layer's x·Wᵀ + b."""
 
 from __future__ import annotations
 
-import numpy as np
-
+from minadder import blas
 from minadder.autograd import Array, Function
 from minadder.ops.arithmetic import operands, sum_to
 from minadder.tensor import Operand, Tensor, check_tensors, method
@@ -15,12 +14,17 @@ class MatMul(Function):
     def forward(self, x: Array, y: Array) -> Array:
         """Return x @ y."""
         self.saved = x, y
-        return np.matmul(x, y)
+        return blas.product(x, y)
 
-    def backward(self, grad: Array) -> tuple[Array, Array]:
+    def backward(self, grad: Array) -> tuple[Array | None, Array | None]:
         """Return G·yᵀ and xᵀ·G."""
         x, y = self.saved
-        return sum_to(grad @ y.swapaxes(-1, -2), x.shape), sum_to(x.swapaxes(-1, -2) @ grad, y.shape)
+        x_grad = y_grad = None
+        if self.needs_input_grad[0]:
+            x_grad = sum_to(blas.product(grad, y.swapaxes(-1, -2)), x.shape)
+        if self.needs_input_grad[1]:
+            y_grad = sum_to(blas.product(x.swapaxes(-1, -2), grad), y.shape)
+        return x_grad, y_grad
 
 
 @method("__matmul__")

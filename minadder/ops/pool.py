@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import numpy as np
+
 from minadder.autograd import Array, Function
 from minadder.kernels.geometry import Pair, Size, output_size, pair
 from minadder.kernels.pool import cpu as kernels
@@ -14,12 +19,13 @@ class MaxPool2d(Function):
     def forward(self, x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
         """Return the maximum of each window."""
         y, self.argmax = kernels.max_pool_forward(x, kernel_size, stride, padding, dilation)
-        self.shape = x.shape
+        self.shape, self.window = x.shape, (kernel_size, stride)
         return y
 
     def backward(self, grad: Array) -> Array:
         """Return G at the place of each maximum."""
-        return kernels.max_pool_backward(grad, self.argmax, self.shape)
+        exact = grad.astype(precision(grad, *self.window), copy=False)
+        return kernels.max_pool_backward(exact, self.argmax, self.shape).astype(grad.dtype, copy=False)
 
 
 class AvgPool2d(Function):
@@ -33,7 +39,18 @@ class AvgPool2d(Function):
 
     def backward(self, grad: Array) -> Array:
         """Return G spread evenly over each window."""
-        return kernels.avg_pool_backward(grad, self.shape, *self.window)
+        exact = grad.astype(precision(grad, *self.window[:2]), copy=False)
+        return kernels.avg_pool_backward(exact, self.shape, *self.window).astype(grad.dtype, copy=False)
+
+
+MANY_WINDOWS = 64
+"""Gradients of more windows than these are added up in float64, since in float32 they would lose digits."""
+
+
+def precision(grad: Array, kernel_size: Pair, stride: Pair) -> np.dtype[Any]:
+    """Return the dtype in which to add up, for a cell, the gradients of all windows that it lies in."""
+    windows = math.prod(kernel_size) / math.prod(stride)
+    return np.dtype(np.float64) if windows > MANY_WINDOWS else grad.dtype
 
 
 def window(x: Tensor, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size) -> tuple[Pair, ...]:

@@ -7,6 +7,7 @@ import operator
 import numpy as np
 
 from minadder.autograd import Array, Function
+from minadder.kernels.sums import sum_over
 from minadder.ops.arithmetic import masked
 from minadder.tensor import Tensor, check_tensors, method
 
@@ -46,7 +47,7 @@ class Sum(Function):
     def forward(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         """Return Σ x."""
         self.shape, self.axes = x.shape, axes
-        return np.asarray(x.sum(axis=axes, keepdims=keepdims))
+        return sum_over(x, axes, keepdims)
 
     def backward(self, grad: Array) -> Array:
         """Return G for every summand."""
@@ -67,7 +68,7 @@ class Max(Function):
         """Return G, shared among the largest elements."""
         x, y = self.saved
         largest = (x == y) | np.isnan(x)
-        share = largest / largest.sum(axis=self.axes, keepdims=True, dtype=grad.dtype)
+        share = largest / largest.sum(axis=self.axes, keepdims=True)
         return masked(grad.reshape(y.shape) * share.astype(grad.dtype), largest)
 
 
@@ -77,9 +78,9 @@ class Var(Function):
     def forward(self, x: Array, axes: tuple[int, ...], correction: int, keepdims: bool) -> Array:
         """Return Σ (x − mean)² / (n − correction)."""
         self.axes, self.divisor = axes, count(x.shape, axes) - correction
-        centred = x - x.mean(axis=axes, keepdims=True)
+        centred = x - x.mean(axis=axes, keepdims=True, dtype=np.float64).astype(x.dtype)
         self.saved = (centred,)
-        return np.asarray((centred * centred).sum(axis=axes, keepdims=keepdims) / x.dtype.type(self.divisor))
+        return np.asarray(sum_over(centred * centred, axes, keepdims) / x.dtype.type(self.divisor))
 
     def backward(self, grad: Array) -> Array:
         """Return G·2·(x − mean) / (n − correction); the path through the mean adds up to 0."""

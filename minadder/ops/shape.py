@@ -63,9 +63,9 @@ class GetItem(Function):
 
     def backward(self, grad: Array) -> Array:
         """Return G at the picked places, summed where one was picked twice, and 0 elsewhere."""
-        x_grad = np.zeros(self.shape, grad.dtype)
+        x_grad = np.zeros(self.shape)  # float64, for one element may be picked very often
         np.add.at(x_grad, self.index, grad)
-        return x_grad
+        return x_grad.astype(grad.dtype)
 
 
 class Concatenate(Function):

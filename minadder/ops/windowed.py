@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from minadder.autograd import Array, Function
+from minadder.checks import choice, fits_memory, number
 from minadder.kernels.adder import cpu as adder
 from minadder.kernels.adder.reference import RULES
 from minadder.kernels.conv import cpu as conv
@@ -28,7 +29,7 @@ class Adder2d(Function):
         weight_grad: str,
         input_grad: str,
     ) -> Array:
-        """Return Y (Universal AdderNets, Eq. 20)."""
+        """Return Y (Universal AdderNets, Eq. 20; preprint 26)."""
         self.saved = x, w
         self.window = stride, padding, dilation, groups
         self.p, self.rules = p, (input_grad, weight_grad)
@@ -49,7 +50,7 @@ class AdderLinear(Function):
     """Y = −Σ |X − F|^p for rows of features: the adder layer whose images are single pixels."""
 
     def forward(self, x: Array, w: Array, p: float, weight_grad: str, input_grad: str) -> Array:
-        """Return Y (Universal AdderNets, Eq. 20)."""
+        """Return Y (Universal AdderNets, Eq. 20; preprint 26)."""
         self.saved = x, w
         self.p, self.rules = p, (input_grad, weight_grad)
         return adder.forward(as_pixels(x), as_pixels(w), *ONE_PIXEL, p).reshape(*x.shape[:-1], w.shape[0])
@@ -106,24 +107,14 @@ def window(
     if x.dtype != w.dtype:
         raise TypeError(DTYPES_DIFFER.format(x.dtype, w.dtype))
     pairs = pair(stride, "stride", 1), pair(padding, "padding", 0), pair(dilation, "dilation", 1)
-    output_size((x.shape[2], x.shape[3]), (w.shape[2], w.shape[3]), *pairs)
+    output = output_size((x.shape[2], x.shape[3]), (w.shape[2], w.shape[3]), *pairs)
+    fits_memory((x.shape[0], w.shape[0], *output), x.dtype.itemsize, "the output")
     return (*pairs, int(groups))
-
-
-def check_rule(rule: str, name: str) -> str:
-    """Return a gradient rule that exists; ValueError with the list of rules for another."""
-    if rule not in RULES:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, RULES))}, not {rule!r}")
-    return rule
 
 
 def check_p(p: float) -> float:
     """Return the exponent of an adder layer as a float; TypeError or ValueError for what is no number in [1, 2]."""
-    if isinstance(p, bool) or not hasattr(p, "__float__"):
-        raise TypeError(f"p must be a number, not {p!r}")
-    if not 1 <= p <= 2:
-        raise ValueError(f"p must lie in [1, 2], not {p}")
-    return float(p)
+    return number(p, "p", "[1, 2]")
 
 
 def check_rules(p: float, weight_grad: str, input_grad: str | None) -> dict[str, Any]:
@@ -132,8 +123,8 @@ def check_rules(p: float, weight_grad: str, input_grad: str | None) -> dict[str,
     rule = ("hardtanh" if exponent == 1 else "power") if input_grad is None else input_grad
     return {
         "p": exponent,
-        "weight_grad": check_rule(weight_grad, "weight_grad"),
-        "input_grad": check_rule(rule, "input_grad"),
+        "weight_grad": choice(weight_grad, "weight_grad", RULES),
+        "input_grad": choice(rule, "input_grad", RULES),
     }
 
 
@@ -148,7 +139,7 @@ def adder2d(
     weight_grad: str = "full_precision",
     input_grad: str | None = None,
 ) -> Tensor:
-    """Return the adder layer's output Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20).
+    """Return the adder layer's output Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20; preprint 26).
 
     Parameters
     ----------
@@ -167,8 +158,8 @@ def adder2d(
         What stands in for ∂Y/∂F and ∂Y/∂X, chosen independently. With d = X − F for the filter and d = F − X for the
         input: "exact" is p·sgn(d)·|d|^(p − 1), "sign" is sgn(d) (Chen et al. 2020, Eq. 4), "full_precision" is d
         (Eq. 5), "hardtanh" is d clipped to [−1, 1] (Eqs. 6–7), "power" is sgn(d)·|d|^(p − 1) (Universal AdderNets,
-        Eq. 21). Only "exact" is the derivative of Y. The default is the papers' choice: full precision for the filter,
-        and for the input (None) HardTanh at p = 1 and the power at other p.
+        Eq. 21; preprint 27; both print no sgn). Only "exact" is the derivative of Y. The default is the papers' choice:
+        full precision for the filter, and for the input (None) HardTanh at p = 1 and the power at other p.
 
     Returns
     -------
@@ -270,9 +261,7 @@ def conv2d(
     """
     check_tensors("conv2d", x=x, w=w, **({} if bias is None else {"bias": bias}))
     sizes = window(x, w, stride, padding, dilation, groups)
-    y = Conv2d.apply(x, w, stride=sizes[0], padding=sizes[1], dilation=sizes[2], groups=sizes[3])
-    if bias is None:
-        return y
-    if bias.shape != (w.shape[0],):
+    if bias is not None and bias.shape != (w.shape[0],):
         raise ValueError(f"the bias must have shape ({w.shape[0]},), one per filter, not {bias.shape}")
-    return y + bias.reshape(-1, 1, 1)
+    y = Conv2d.apply(x, w, stride=sizes[0], padding=sizes[1], dilation=sizes[2], groups=sizes[3])
+    return y if bias is None else y + bias.reshape(-1, 1, 1)

@@ -1,4 +1,16 @@
-"""Optimisers, adder learning rates and learning-rate schedules, with PyTorch's semantics where PyTorch has them."""
+"""Optimisers, learning rates of adder filters, and schedules of learning rates and of p.
+
+SGD and Adam take PyTorch's steps, and have its names and defaults, but for these:
+
+- SGD wants its lr; lr is above 0, and momentum below 1;
+- of both are not there maximize, foreach, differentiable, fused, of Adam amsgrad, capturable, decoupled_weight_decay;
+  giving one is a TypeError. `adder_lr` is there instead;
+- parameters come without their names, `step` takes no closure, and groups are given at the start;
+- an optimiser's state dict is of a form of its own, which PyTorch does not read, nor is PyTorch's read here.
+
+`Cosine`, `Polynomial` and `Step` do what CosineAnnealingLR, PolynomialLR and MultiStepLR do, with other arguments, as
+functions of the share of the training that is done.
+"""
 
 from minadder.optim.adam import Adam
 from minadder.optim.adder_lr import AdaptiveLR, AdderLR, IncreasedLR

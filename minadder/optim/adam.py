@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from minadder.autograd import Array
+from minadder.checks import number, shown
 from minadder.kernels.optim import cpu as kernels
 from minadder.optim.adder_lr import AdderLR
-from minadder.optim.checks import number
 from minadder.optim.optimizer import Optimizer, Parameters
 from minadder.tensor import Tensor
 
@@ -73,10 +73,9 @@ class Adam(Optimizer):
     def _check_options(self, options: dict[str, Any], where: str) -> None:
         betas = options["betas"]
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise TypeError(f"{where}betas must be a pair of numbers, got {betas!r}")
-        for index, beta in enumerate(betas):
-            number(beta, f"{where}betas[{index}]", "[0, 1)")
-        number(options["eps"], f"{where}eps", "(0, inf)")
+            raise TypeError(f"{where}betas must be a pair of numbers, got {shown(betas)}")
+        options["betas"] = tuple(number(beta, f"{where}betas[{i}]", "[0, 1)") for i, beta in enumerate(betas))
+        options["eps"] = number(options["eps"], f"{where}eps", "(0, inf)")
 
     def _new_state(self, parameter: Tensor) -> dict[str, Array]:
         return {

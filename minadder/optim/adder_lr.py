@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from minadder.autograd import Array
+from minadder.checks import described, instance, number, shown
 from minadder.kernels.optim.cpu import square_sum
-from minadder.optim.checks import number
 
 
 class AdderLR(ABC):
@@ -57,10 +57,12 @@ class AdaptiveLR(AdderLR):
     eta: float = 0.2
 
     def __post_init__(self) -> None:
-        number(self.eta, "eta", "(0, inf)")
+        object.__setattr__(self, "eta", number(self.eta, "eta", "(0, inf)"))  # the dataclass is frozen
 
     def scale(self, grad: Array) -> float:
         """Return η·√k / max(‖grad‖₂, 1e-12)."""
+        if not isinstance(grad, np.ndarray) or grad.dtype.kind != "f":
+            raise TypeError(f"grad must be an array of float32 or float64, not {described(grad)}")
         return float(self.eta * math.sqrt(grad.size) / max(l2_norm(grad), 1e-12))
 
 
@@ -71,7 +73,7 @@ class IncreasedLR(AdderLR):
     Parameters
     ----------
     factor
-        The constant; 100 did best among 10, 50, 100, 200 and 500.
+        The constant. The paper says that 100 did best among 10, 50, 100, 200 and 500, with full-precision gradients.
 
     Raises
     ------
@@ -89,11 +91,11 @@ class IncreasedLR(AdderLR):
     factor: float = 100.0
 
     def __post_init__(self) -> None:
-        number(self.factor, "factor", "(0, inf)")
+        object.__setattr__(self, "factor", number(self.factor, "factor", "(0, inf)"))  # the dataclass is frozen
 
     def scale(self, grad: Array) -> float:
         """Return the constant, whatever the gradient."""
-        return float(self.factor)
+        return self.factor
 
 
 def l2_norm(array: Array) -> float:
@@ -121,10 +123,10 @@ def from_description(description: Mapping[str, Any] | None) -> AdderLR | None:
     if description is None:
         return None
     rules: dict[str, type[AdderLR]] = {rule.__name__: rule for rule in AdderLR.__subclasses__()}
-    options = dict(description)
+    options = dict(instance(description, "adder_lr", Mapping, "a dictionary that describes a rule, or None"))
     name = options.pop("name", None)
-    if name not in rules:
-        raise ValueError(f"there is no adder learning rate named {name!r}; there are {sorted(rules)}")
+    if not isinstance(name, str) or name not in rules:
+        raise ValueError(f"adder_lr: there is no adder learning rate named {shown(name)}; there are {sorted(rules)}")
     try:
         return rules[name](**options)
     except TypeError:

@@ -1,10 +1,11 @@
-"""How the exponent p of ℓp adder layers falls in training (Universal AdderNets, Sec. 4.2)."""
+"""How the exponent p of ℓp adder layers falls in training (Universal AdderNets, Sec. 3.2; preprint 4.2)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minadder.optim.checks import number
+from minadder.checks import choice, number
+from minadder.optim.schedules import PACES
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class LinearP:
     start, end
         The exponent at first and at last, in [1, 2].
     until
-        Which fraction of training the way takes, in (0, 1]: 0.75, as 600 of 800 epochs, was the papers' best.
+        Which fraction of training the way takes, in (0, 1]: 0.75, as 600 of 800 epochs, is the best of
+        Universal AdderNets, Table 6.
     by
         "step" when p changes before every step, "epoch" when only before every epoch.
 
@@ -41,11 +43,9 @@ class LinearP:
     by: str = "step"
 
     def __post_init__(self) -> None:
-        number(self.start, "start", "[1, 2]")
-        number(self.end, "end", "[1, 2]")
-        number(self.until, "until", "(0, 1]")
-        if self.by not in ("step", "epoch"):
-            raise ValueError(f'by must be "step" or "epoch", got {self.by!r}')
+        for name, interval in (("start", "[1, 2]"), ("end", "[1, 2]"), ("until", "(0, 1]")):
+            object.__setattr__(self, name, number(getattr(self, name), name, interval))  # the dataclass is frozen
+        choice(self.by, "by", PACES)
 
     def p(self, fraction: float) -> float:
         """Return the exponent when this fraction of training is done, in [0, 1]."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from minadder.tensor import Tensor
 
 Parameters = Iterable[Tensor | Mapping[str, Any]]
@@ -23,12 +25,7 @@ def make_groups(params: Parameters, defaults: Mapping[str, Any]) -> list[Group]:
     """
     if isinstance(params, Tensor):
         raise TypeError(f"params must be an iterable of Parameters, got one tensor of shape {params.shape}: write [w]")
-    if not isinstance(params, Iterable) or isinstance(params, (str, Mapping, set, frozenset)):
-        raise TypeError(
-            f"params must be a list or another ordered iterable of Parameters or of dictionaries, "
-            f"got {type(params).__name__}"
-        )
-    given: list[Any] = list(params)
+    given = in_order(params, "params", "Parameters or of dictionaries")
     if not any(isinstance(entry, Mapping) for entry in given):
         given = [{"params": given}]
     groups = [_group(entry, index, defaults) for index, entry in enumerate(given)]
@@ -38,6 +35,16 @@ def make_groups(params: Parameters, defaults: Mapping[str, Any]) -> list[Group]:
     return groups
 
 
+def in_order(values: Any, name: str, of: str) -> list[Any]:
+    """Return what an iterable gives as a list; TypeError for one without an order, for text, and for anything else."""
+    if not isinstance(values, Iterable) or isinstance(values, (str, bytes, np.ndarray, Mapping, set, frozenset)):
+        raise TypeError(
+            f"{name} must be a list or another ordered iterable of {of}, such as net.parameters(), "
+            f"got {type(values).__name__}"
+        )
+    return list(values)
+
+
 def _group(entry: Any, index: int, defaults: Mapping[str, Any]) -> Group:
     if not isinstance(entry, Mapping):
         raise TypeError(
@@ -45,11 +52,12 @@ def _group(entry: Any, index: int, defaults: Mapping[str, Any]) -> Group:
             f'dictionary {{"params": [...]}}'
         )
     if "params" not in entry:
-        raise ValueError(f'param_groups[{index}] has no "params", only {sorted(entry)}')
-    unknown = sorted(entry.keys() - defaults.keys() - {"params"})
+        raise ValueError(f'param_groups[{index}] has no "params", only {sorted(entry, key=str)}')
+    unknown = sorted(entry.keys() - defaults.keys() - {"params"}, key=str)
     if unknown:
         raise ValueError(f"param_groups[{index}] has unknown entries {unknown}; known are {sorted(defaults)}")
-    params = [entry["params"]] if isinstance(entry["params"], Tensor) else list(entry["params"])
+    given = entry["params"]
+    params = [given] if isinstance(given, Tensor) else in_order(given, f"params of param_groups[{index}]", "Parameters")
     for position, parameter in enumerate(params):
         _check_parameter(parameter, f"parameter {position} of param_groups[{index}]")
     options = {name: entry.get(name, default) for name, default in defaults.items()}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
 
 from minadder.autograd import Array, no_grad
+from minadder.checks import array_like, instance, number, shown
 from minadder.optim.adder_lr import AdderLR, describe, from_description
-from minadder.optim.checks import number
 from minadder.optim.groups import Group, Parameters, make_groups
 from minadder.tensor import FLOATS, Tensor
 
@@ -33,6 +33,10 @@ class Optimizer(ABC):
     """
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
+        instance(defaults, "defaults", Mapping, "a dictionary of hyperparameters")
+        missing = sorted({"lr", "weight_decay", "adder_lr"} - defaults.keys())
+        if missing:
+            raise ValueError(f"the defaults of {type(self).__name__} must have entries for {missing} too")
         self._names = (*defaults, "initial_lr")
         self._check({**defaults, "initial_lr": defaults["lr"]})
         self.param_groups = make_groups(params, defaults)
@@ -42,7 +46,10 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _check_options(self, options: dict[str, Any], where: str) -> None:
-        """Raise an error that starts with `where` when one of the optimiser's own hyperparameters is wrong."""
+        """Raise an error that starts with `where` when one of the optimiser's own hyperparameters is wrong.
+
+        A number of another type may be replaced by a float.
+        """
 
     @abstractmethod
     def _new_state(self, parameter: Tensor) -> dict[str, Array]:
@@ -113,11 +120,16 @@ class Optimizer(ABC):
         ValueError
             When the groups, the parameters' shapes, or an array's name, shape or dtype differ.
         """
+        instance(state, "state", Mapping, "a dictionary that state_dict() returned")
         if set(state) != {"arrays", "groups", "steps"}:
-            raise ValueError(f"an optimiser's state must have the entries arrays, groups, steps; got {sorted(state)}")
-        groups, arrays, steps = state["groups"], state["arrays"], state["steps"]
+            raise ValueError(
+                f"an optimiser's state must have the entries arrays, groups, steps; got {sorted(state, key=str)}"
+            )
+        arrays = instance(state["arrays"], "arrays of the state", Mapping, "a dictionary of arrays")
+        groups = instance(state["groups"], "groups of the state", Sequence, "a list of dictionaries")
+        steps = state["steps"]
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-            raise ValueError(f"steps must be an integer of at least 0, got {steps!r}")
+            raise ValueError(f"steps must be an integer of at least 0, got {shown(steps)}")
         if len(groups) != len(self.param_groups):
             raise ValueError(f"the state has {len(groups)} group(s), this optimiser {len(self.param_groups)}")
         options = [self._options_from(saved, index) for index, saved in enumerate(groups)]
@@ -129,16 +141,18 @@ class Optimizer(ABC):
 
     def _options_from(self, saved: Mapping[str, Any], index: int) -> dict[str, Any]:
         where = f"groups[{index}] of the state"
+        instance(saved, where, Mapping, "a dictionary")
         expected = {*self._names, "shapes"}
         if set(saved) != expected:
             raise ValueError(
                 f"{where} does not fit {type(self).__name__}: missing {sorted(expected - set(saved)) or 'nothing'}, "
-                f"unknown {sorted(set(saved) - expected) or 'nothing'}"
+                f"unknown {sorted(set(saved) - expected, key=str) or 'nothing'}"
             )
         own = [parameter.shape for parameter in self.param_groups[index]["params"]]
-        given = [tuple(shape) for shape in saved["shapes"]]
+        shapes = instance(saved["shapes"], f"shapes of {where}", (list, tuple), "a list of shapes")
+        given = [tuple(shape) if isinstance(shape, (list, tuple)) else shape for shape in shapes]
         if given != own:
-            raise ValueError(f"{where} is for parameters of the shapes {given}; this optimiser's have {own}")
+            raise ValueError(f"{where} is for parameters of the shapes {shown(given)}; this optimiser's have {own}")
         options: dict[str, Any] = {name: saved[name] for name in self._names}
         options.update((name, tuple(option)) for name, option in options.items() if isinstance(option, list))
         options["adder_lr"] = from_description(saved["adder_lr"])
@@ -146,7 +160,7 @@ class Optimizer(ABC):
         return options
 
     def _state_from(self, arrays: Mapping[str, Any]) -> dict[Tensor, dict[str, Array]]:
-        left = {name: np.asarray(array) for name, array in arrays.items()}
+        left = {name: array_like(array, name) for name, array in arrays.items()}
         restored: dict[Tensor, dict[str, Array]] = {}
         for index, parameter in self._indexed():
             fresh = {f"{index}.{name}": array for name, array in self._new_state(parameter).items()}
@@ -165,7 +179,7 @@ class Optimizer(ABC):
                 np.copyto(array, given)
             restored[parameter] = {name.partition(".")[2]: array for name, array in fresh.items()}
         if left:
-            raise ValueError(f"the state has arrays that {type(self).__name__} does not know: {sorted(left)}")
+            raise ValueError(f"the state has arrays that {type(self).__name__} does not know: {sorted(left, key=str)}")
         return restored
 
     def _indexed(self) -> Iterator[tuple[int, Tensor]]:
@@ -186,14 +200,14 @@ class Optimizer(ABC):
             self._check(group, f"{where}: ")
 
     def _check(self, options: dict[str, Any], where: str = "") -> None:
-        number(options["initial_lr"], f"{where}lr", "(0, inf)")
-        number(options["lr"], f"{where}lr", "[0, inf)")  # 0 is where schedules end
-        number(options["weight_decay"], f"{where}weight_decay", "[0, inf)")
+        options["initial_lr"] = number(options["initial_lr"], f"{where}lr", "(0, inf)")
+        options["lr"] = number(options["lr"], f"{where}lr", "[0, inf)")  # 0 is where schedules end
+        options["weight_decay"] = number(options["weight_decay"], f"{where}weight_decay", "[0, inf)")
         rule = options["adder_lr"]
         if rule is not None and not (isinstance(rule, AdderLR) and is_dataclass(rule)):
             raise TypeError(
                 f"{where}adder_lr must be an AdaptiveLR, an IncreasedLR, another dataclass of AdderLR, or None, "
-                f"got {rule!r}"
+                f"got {shown(rule)}"
             )
         self._check_options(options, where)
 

@@ -6,8 +6,11 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from minadder.optim.checks import number
+from minadder.checks import choice, instance, number, shown
 from minadder.optim.optimizer import Optimizer
+
+PACES = ("step", "epoch")
+"""Before what a schedule changes something: every step, or every epoch."""
 
 
 class Schedule(ABC):
@@ -24,9 +27,11 @@ class Schedule(ABC):
 
     by: str
 
-    def _check_by(self) -> None:
-        if self.by not in ("step", "epoch"):
-            raise ValueError(f'by must be "step" or "epoch", got {self.by!r}')
+    def _check(self, **intervals: str) -> None:
+        """Check `by`, and keep as floats the numbers that must lie in these intervals."""
+        choice(self.by, "by", PACES)
+        for name, interval in intervals.items():
+            object.__setattr__(self, name, number(getattr(self, name), name, interval))  # the dataclasses are frozen
 
     @abstractmethod
     def _shape(self, fraction: float) -> float:
@@ -44,6 +49,7 @@ class Schedule(ABC):
 
     def set_lr(self, optimizer: Optimizer, fraction: float) -> None:
         """Set the `lr` of each of the optimiser's groups to its `initial_lr` times the factor."""
+        instance(optimizer, "optimizer", Optimizer, "an optimiser, such as optim.SGD(...)")
         factor = self.factor(fraction)
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
@@ -51,7 +57,7 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a cosine from 1 to `final`: final + (1 − final)·(1 + cos(π·fraction)) / 2 (Chen et al. 2020, Sec. 4).
+    """Half a cosine from 1 to `final`: final + (1 − final)·(1 + cos(π·fraction)) / 2 (Chen et al. 2020, Sec. 4.1).
 
     Parameters
     ----------
@@ -76,8 +82,7 @@ class Cosine(Schedule):
     by: str = "step"
 
     def __post_init__(self) -> None:
-        number(self.final, "final", "[0, 1]")
-        self._check_by()
+        self._check(final="[0, 1]")
 
     def _shape(self, fraction: float) -> float:
         return between(self.final, (1 + math.cos(math.pi * fraction)) / 2)
@@ -85,7 +90,9 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class Polynomial(Schedule):
-    """A power of what is left, from 1 to `final`: final + (1 − final)·(1 − fraction)^power (Chen et al. 2020, Sec. 4).
+    """A power of what is left, from 1 to `final`: final + (1 − final)·(1 − fraction)^power.
+
+    It is what Chen et al. 2020, Sec. 4.2, calls polynomial, without giving the power.
 
     Parameters
     ----------
@@ -113,9 +120,7 @@ class Polynomial(Schedule):
     by: str = "step"
 
     def __post_init__(self) -> None:
-        number(self.power, "power", "(0, inf)")
-        number(self.final, "final", "[0, 1]")
-        self._check_by()
+        self._check(power="(0, inf)", final="[0, 1]")
 
     def _shape(self, fraction: float) -> float:
         return between(self.final, (1 - fraction) ** self.power)
@@ -152,15 +157,13 @@ class Step(Schedule):
 
     def __post_init__(self) -> None:
         if not isinstance(self.milestones, (tuple, list)):
-            raise TypeError(f"milestones must be a tuple of fractions, got {self.milestones!r}")
-        object.__setattr__(self, "milestones", tuple(self.milestones))
-        for index, milestone in enumerate(self.milestones):
-            number(milestone, f"milestones[{index}]", "(0, 1)")
+            raise TypeError(f"milestones must be a tuple of fractions, got {shown(self.milestones)}")
+        milestones = tuple(number(each, f"milestones[{i}]", "(0, 1)") for i, each in enumerate(self.milestones))
+        object.__setattr__(self, "milestones", milestones)
         increasing = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
         if not self.milestones or not increasing:
             raise ValueError(f"milestones must be one or more increasing fractions, got {self.milestones}")
-        number(self.gamma, "gamma", "(0, inf)")
-        self._check_by()
+        self._check(gamma="(0, inf)")
 
     def _shape(self, fraction: float) -> float:
         return float(self.gamma ** sum(fraction >= milestone for milestone in self.milestones))

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from minadder.autograd import Array
+from minadder.checks import flag, number
 from minadder.kernels.optim import cpu as kernels
 from minadder.optim.adder_lr import AdderLR
-from minadder.optim.checks import number
 from minadder.optim.optimizer import Optimizer, Parameters
 from minadder.tensor import Tensor
 
@@ -82,11 +82,10 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _check_options(self, options: dict[str, Any], where: str) -> None:
-        momentum = number(options["momentum"], f"{where}momentum", "[0, 1)")
-        dampening = number(options["dampening"], f"{where}dampening", "(-inf, inf)")
-        if not isinstance(options["nesterov"], bool):
-            raise TypeError(f"{where}nesterov must be True or False, got {options['nesterov']!r}")
-        if options["nesterov"] and (momentum == 0 or dampening != 0):
+        options["momentum"] = momentum = number(options["momentum"], f"{where}momentum", "[0, 1)")
+        options["dampening"] = dampening = number(options["dampening"], f"{where}dampening", "(-inf, inf)")
+        options["nesterov"] = nesterov = flag(options["nesterov"], f"{where}nesterov")
+        if nesterov and (momentum == 0 or dampening != 0):
             raise ValueError(
                 f"{where}nesterov=True needs momentum above 0 and dampening 0, "
                 f"got momentum={momentum}, dampening={dampening}"

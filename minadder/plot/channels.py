@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minadder.plot.figure import new_figure
+from minadder.plot.figure import new_figure, plain
 
 
 def shares_by_epoch(panels: Mapping[str, Sequence[Mapping[str, float]]], ylabel: str, title: str = "") -> Any:
@@ -25,15 +25,15 @@ def shares_by_epoch(panels: Mapping[str, Sequence[Mapping[str, float]]], ylabel:
     2
     """
     figure = new_figure(4.8 * len(panels), 4)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(plain(title), fontsize=11)
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    row[0].set_ylabel(f"{ylabel} / %")
+    row[0].set_ylabel(f"{plain(ylabel)} / %")
     for axes, (name, epochs) in zip(row, panels.items(), strict=True):
         for line in epochs[0]:
             shares = [100 * epoch[line] for epoch in epochs]
-            axes.plot(range(1, len(epochs) + 1), shares, marker="o" if len(epochs) < 30 else "", label=line)
+            axes.plot(range(1, len(epochs) + 1), shares, marker="o" if len(epochs) < 30 else "", label=plain(line))
         axes.set(xlabel="epoch", ylim=(-3, 103))
-        axes.set_title(name, fontsize=9)
+        axes.set_title(plain(name), fontsize=9)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")

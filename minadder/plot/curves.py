@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minadder.plot.figure import new_figure
+from minadder.plot.figure import new_figure, plain
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]], title: str = "") -> Any:
@@ -33,7 +33,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]], title: str = "") -> An
     if not history:
         raise ValueError("the history is empty: there is nothing to draw")
     figure = new_figure(10, 4)
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     loss_axes, error_axes = figure.subplots(1, 2)
     epochs = [entry["epoch"] for entry in history]
     marker = "o" if len(epochs) < 30 else ""

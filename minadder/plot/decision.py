@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minadder.plot.figure import new_figure
+from minadder.plot.figure import new_figure, plain
 
 YES, NO = "tab:red", "tab:blue"
 
@@ -69,7 +69,7 @@ def decision_figure(rows: Sequence[tuple[str, Sequence[Panel]]], reach: float, t
     """
     columns = max(len(panels) for _, panels in rows)
     figure = new_figure(2.9 * (columns + 1), 2.9 * len(rows) + 0.7)
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     grid = figure.add_gridspec(len(rows), columns + 1)
     data = figure.add_subplot(grid[:, 0])
     first = rows[0][1][0]
@@ -81,11 +81,11 @@ def decision_figure(rows: Sequence[tuple[str, Sequence[Panel]]], reach: float, t
             axes = figure.add_subplot(grid[number, place + 1])
             draw_panel(axes, panel, reach)
             scatter(axes, panel, size=1.0)
-            axes.set_title(panel.title, fontsize=10)
+            axes.set_title(plain(panel.title), fontsize=10)
             square(axes, reach)
             axes.set(xticklabels=[], yticklabels=[])
             if place == 0:
-                axes.set_ylabel(name, fontsize=11)
+                axes.set_ylabel(plain(name), fontsize=11)
     return figure
 
 
@@ -132,7 +132,7 @@ def accuracy_strips(strips: Sequence[tuple[str, Sequence[float]]], bar: float, t
     1
     """
     figure = new_figure(1.35 * len(strips) + 1.6, 4.2)
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     axes = figure.subplots()
     axes.axhline(100 * bar, color="grey", linestyle="--", linewidth=1, label=f"solved: {100 * bar:g} %")
     for place, (_, accuracies) in enumerate(strips):
@@ -140,7 +140,7 @@ def accuracy_strips(strips: Sequence[tuple[str, Sequence[float]]], bar: float, t
         offsets = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(1)
         axes.plot(place + offsets, values, "o", markersize=5, color="tab:blue", alpha=0.7)
         axes.hlines(np.median(values), place - 0.35, place + 0.35, color="black", linewidth=1.5)
-    axes.set_xticks(range(len(strips)), [name for name, _ in strips])
+    axes.set_xticks(range(len(strips)), [plain(name) for name, _ in strips])
     axes.set(ylabel="accuracy / %", ylim=(None, 101))
     axes.grid(alpha=0.3, axis="y")
     axes.plot([], [], color="black", label="median")

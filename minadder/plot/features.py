@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minadder.plot.figure import new_figure
+from minadder.plot.figure import new_figure, plain
 
 Numbers = npt.NDArray[Any]
 
@@ -38,7 +38,7 @@ def feature_scatter(panels: Mapping[str, tuple[Numbers, Numbers]], title: str = 
     1
     """
     figure = new_figure(5.8 * len(panels), 5.6)
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     for axes, (name, (features, labels)) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
@@ -52,7 +52,7 @@ def feature_scatter(panels: Mapping[str, tuple[Numbers, Numbers]], title: str = 
             colour = f"C{number % 10}"
             axes.scatter(*points.T, s=size, color=colour, alpha=0.5, linewidths=0)
             axes.annotate(
-                str(number),
+                plain(number),
                 np.median(points, axis=0),
                 ha="center",
                 va="center",
@@ -60,7 +60,7 @@ def feature_scatter(panels: Mapping[str, tuple[Numbers, Numbers]], title: str = 
                 bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.85},
             )
         axes.plot(0, 0, "+", color="black", markersize=10)
-        axes.set(title=name, xlabel="feature 1", ylabel="feature 2")
+        axes.set(title=plain(name), xlabel="feature 1", ylabel="feature 2")
         axes.set_aspect("equal", adjustable="datalim")
         axes.grid(alpha=0.3)
     return figure

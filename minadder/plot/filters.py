@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minadder.plot.figure import new_figure
+from minadder.plot.figure import new_figure, plain
 
 MOST_FILTERS = 64
 
@@ -42,7 +42,7 @@ def filter_grid(filters: npt.NDArray[Any], title: str = "") -> Any:
     columns = min(len(images), 8)
     rows = math.ceil(len(images) / columns)
     figure = new_figure(1.4 * columns + 1.2, 1.5 * rows + 0.6) if len(images) > 1 else new_figure(7, 5)
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     reach = float(np.abs(images).max()) or 1.0
     shown = None
     grid = figure.subplots(rows, columns, squeeze=False).ravel()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minadder.plot.figure import new_figure
+from minadder.plot.figure import new_figure, plain
 
 Numbers = npt.NDArray[Any]
 MOST_BINS = 100
@@ -42,7 +42,7 @@ def histograms(
     1
     """
     figure = new_figure(5.6 * len(panels), 4.4)
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     for axes, (name, (values, densities)) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
@@ -53,8 +53,8 @@ def histograms(
         axes.hist(values, bins=bins, density=True, color="tab:blue", alpha=0.45)
         places = np.linspace(values.min(), values.max(), 801)
         for (density, function), colour in zip(densities.items(), COLOURS, strict=False):
-            axes.plot(places, function(places), color=colour, linewidth=1.6, label=density)
-        axes.set(title=name, xlabel=xlabel, ylabel="density")
+            axes.plot(places, function(places), color=colour, linewidth=1.6, label=plain(density))
+        axes.set(title=plain(name), xlabel=plain(xlabel), ylabel="density")
         axes.grid(alpha=0.3)
         if densities:
             axes.legend(fontsize="small")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minadder.plot.figure import new_figure
+from minadder.plot.figure import new_figure, plain
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green")
 
@@ -44,15 +44,19 @@ def norm_dots(
     places = np.arange(len(layers))
     for (name, values), colour in zip(norms.items(), COLOURS, strict=False):
         axes.plot(
-            places, np.median(values, axis=0), color=colour, linewidth=1, label=f"{name}, median of {len(values)}"
+            places,
+            np.median(values, axis=0),
+            color=colour,
+            linewidth=1,
+            label=f"{plain(name)}, median of {len(values)}",
         )
         for run in values:
             axes.plot(places, run, "o", color=colour, markersize=5, alpha=0.6)
         if name in others:
             given = others[name]
-            axes.plot(places[: len(given)], given, "x", color=colour, markersize=9, label=f"{name}, paper")
-    axes.set(title=title, ylabel="ℓ2 norm of the filters' gradient", yscale="log", xticks=places)
-    axes.set_xticklabels(layers)
+            axes.plot(places[: len(given)], given, "x", color=colour, markersize=9, label=f"{plain(name)}, paper")
+    axes.set(title=plain(title), ylabel="ℓ2 norm of the filters' gradient", yscale="log", xticks=places)
+    axes.set_xticklabels([plain(layer) for layer in layers])
     axes.grid(alpha=0.3, which="both", axis="y")
     figure.legend(loc="outside lower center", ncols=len(norms), fontsize="small")
     return figure

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minadder.plot.figure import new_figure
+from minadder.plot.figure import new_figure, plain
 
 OURS, PAPERS = "tab:blue", "tab:gray"
 COLOURS = "orange", "brown", "red", "cyan", "gray", "olive", "pink", "purple", "blue", "green"
@@ -53,7 +53,7 @@ def lines_beside(
     2
     """
     figure = new_figure(10, 4)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(plain(title), fontsize=11)
     means, deviations = middle_and_spread(ours)
     panels = figure.subplots(1, 2)
     for axes, heading, values, spread, colour in zip(
@@ -71,8 +71,8 @@ def lines_beside(
         axes.set_xticks(places, [f"{place:g}" for place in places])
         axes.minorticks_off()
         axes.margins(x=0.1, y=0.2)
-        axes.set(xlabel=label, ylabel="test accuracy / %")
-        axes.set_title(heading, fontsize=9)
+        axes.set(xlabel=plain(label), ylabel="test accuracy / %")
+        axes.set_title(plain(heading), fontsize=9)
         axes.grid(alpha=0.3)
     return figure
 
@@ -104,7 +104,7 @@ def points_beside(
     2
     """
     figure = new_figure(10, 1.4 + 0.42 * len(labels))
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(plain(title), fontsize=11)
     panels = figure.subplots(1, 2, sharey=True)
     means, deviations = middle_and_spread(ours)
     theirs = [float("nan") if value is None else value for value in papers]
@@ -130,10 +130,10 @@ def draw_points(
     axes.set_xlim(low - 0.15 * reach - max(deviations), high + 0.3 * reach + max(deviations))
     begin, end = axes.get_xlim()
     axes.set_xticks([tick for tick in axes.get_xticks() if begin <= tick <= min(100, end)])
-    axes.set_yticks(places, labels, fontsize=9)
+    axes.set_yticks(places, [plain(label) for label in labels], fontsize=9)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlabel("test accuracy / %")
-    axes.set_title(heading, fontsize=9)
+    axes.set_title(plain(heading), fontsize=9)
     axes.grid(alpha=0.3)
 
 
@@ -168,14 +168,14 @@ def curves_beside(
     2
     """
     figure = new_figure(11, 3 + 0.3 * len(labels))
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(plain(title), fontsize=11)
     by_epoch, bars = figure.subplots(1, 2)
     for label, some, colour in zip(labels, curves, cycle(CURVES), strict=False):
         over_seeds = [mean(values) for values in zip(*some, strict=False)]  # as far as the shortest goes
-        by_epoch.plot(range(1, len(over_seeds) + 1), over_seeds, color=colour, linewidth=1.2, label=label)
+        by_epoch.plot(range(1, len(over_seeds) + 1), over_seeds, color=colour, linewidth=1.2, label=plain(label))
     by_epoch.set(xlabel="epoch", ylabel="test accuracy, mean of the seeds / %", ylim=(0, 102))
     by_epoch.xaxis.get_major_locator().set_params(integer=True)
-    by_epoch.set_title(headings[0], fontsize=9)
+    by_epoch.set_title(plain(headings[0]), fontsize=9)
     by_epoch.grid(alpha=0.3)
     by_epoch.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     places, (means, deviations) = np.arange(len(labels)), middle_and_spread(ours)
@@ -184,12 +184,12 @@ def curves_beside(
         (-0.2, means, deviations, OURS, headings[0]),
         (0.2, theirs, [0.0] * len(theirs), PAPERS, headings[1]),
     ):
-        bars.barh(places + shift, values, 0.38, xerr=spread if any(spread) else None, color=colour, label=name)
+        bars.barh(places + shift, values, 0.38, xerr=spread if any(spread) else None, color=colour, label=plain(name))
         for place, value, deviation in zip(places, values, spread, strict=True):
             text = "–" if value != value else f"{value:.2f}"
             at = (0.0 if value != value else value + deviation, place + shift)
             bars.annotate(text, at, (4, 0), textcoords="offset points", va="center", fontsize=8)
-    bars.set_yticks(places, labels, fontsize=9)
+    bars.set_yticks(places, [plain(label) for label in labels], fontsize=9)
     bars.set(xlabel="test accuracy / %", xlim=(0, 118), ylim=(len(labels) - 0.5, -0.5))
     bars.grid(alpha=0.3, axis="x")
     bars.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12))

@@ -42,7 +42,7 @@ def lemma2_figure(content: Mapping[str, Any]) -> Any:
         right.plot(units, [t["largest_difference_sign_mended"] for t in trials], "+:", linewidth=1, **style)
     right.plot([], [], "--", color="grey", label="bound on rounding")
     right.plot([], [], "x:", color="grey", label="construction as printed")
-    right.plot([], [], "+:", color="grey", label="with the sign of Eq. 8")
+    right.plot([], [], "+:", color="grey", label="with the sign of Eq. 33 (preprint 8)")
     right.set(xscale="log", yscale="log", xlabel="hidden units", ylabel="largest |net − formula|")
     right.set_title("random W, a, b; random points and corners")
     return finish(figure)
@@ -51,7 +51,7 @@ def lemma2_figure(content: Mapping[str, Any]) -> Any:
 def approximation_figure(content: Mapping[str, Any]) -> Any:
     """Return a figure of Theorem 4's random tents: two nets on a line, errors by width, the variance by tents."""
     figure = new_figure(11, 8.4)
-    figure.suptitle("Theorem 4: a Lipschitz function by two adder layers, written down from the proof")
+    figure.suptitle("Theorem 4 (journal 6): a Lipschitz function by two adder layers, written down from the proof")
     (first, second), (third, fourth) = figure.subplots(2, 2)
     example = content["example"]
     for number, net in enumerate(example["nets"]):
@@ -85,7 +85,7 @@ def theorem6_figure(content: Mapping[str, Any]) -> Any:
     nets = content["nets"]
     figure = new_figure(11, 8.4)
     widths = ", ".join(sorted({f"{net['width']} units for d = {net['dimension']}" for net in nets}))
-    figure.suptitle(f"Theorem 6: deep adder nets of bounded width 2(d + 5): {widths}")
+    figure.suptitle(f"Theorem 6 (journal 5): deep adder nets of bounded width 2(d + 5): {widths}")
     (first, second), (third, fourth) = figure.subplots(2, 2)
     shown = [net for net in nets if "x" in net]
     for number, net in enumerate(shown):

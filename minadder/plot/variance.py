@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from minadder.plot.figure import new_figure
+from minadder.plot.figure import new_figure, plain
 
 Numbers = npt.NDArray[Any]
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
@@ -41,7 +41,7 @@ def variance_panels(
     1
     """
     figure = new_figure(5.6 * len(panels), 4.8)
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     for axes, (name, (measured, laws)) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
@@ -49,13 +49,23 @@ def variance_panels(
         for law, values in laws.items():
             known = law.partition(":")[0] in measured
             colour = colours[law.partition(":")[0]] if known else "grey"
-            axes.plot(entries, values, color=colour, linestyle="-" if known else "--", linewidth=1.2, label=law)
+            axes.plot(entries, values, color=colour, linestyle="-" if known else "--", linewidth=1.2, label=plain(law))
         for kind, (values, errors) in measured.items():
             axes.errorbar(
-                entries, values, 2 * errors, fmt="o", markersize=5, color=colours[kind], label=f"{kind}: measured"
+                entries,
+                values,
+                2 * errors,
+                fmt="o",
+                markersize=5,
+                color=colours[kind],
+                label=f"{plain(kind)}: measured",
             )
         axes.set(
-            title=name, xlabel="entries of a filter, K", ylabel="variance of the output", xscale="log", yscale="log"
+            title=plain(name),
+            xlabel="entries of a filter, K",
+            ylabel="variance of the output",
+            xscale="log",
+            yscale="log",
         )
         axes.grid(alpha=0.3)
     handles, labels = figure.axes[0].get_legend_handles_labels()

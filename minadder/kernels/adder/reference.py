@@ -21,7 +21,7 @@ def rule_value(difference: Array, rule: str, p: float = 1.0) -> Array:
     - "sign": sgn(d) (Chen et al. 2020, Eq. 4), which at p = 1 is the same;
     - "full_precision": the difference itself (Eq. 5);
     - "hardtanh": the difference clipped to [−1, 1] (Eqs. 6–7);
-    - "power": sgn(d)·|d|^(p − 1), without the factor p (Universal AdderNets, Eq. 21).
+    - "power": sgn(d)·|d|^(p − 1), without the factor p (Universal AdderNets, Eq. 21; preprint 27).
     """
     if rule == "sign":
         return np.sign(difference)
@@ -85,7 +85,9 @@ def forward(
     p: float = 1.0,
     rule: str = "exact",
 ) -> Array:
-    """Return Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20). A padded cell counts |0 − F|^p.
+    """Return Y = −Σ |X − F|^p over each window (Universal AdderNets, Eq. 20; preprint 26).
+
+    A padded cell counts |0 − F|^p.
 
     With another rule it is −Σ potential(X − F), whose true gradients are what the rule gives.
     """

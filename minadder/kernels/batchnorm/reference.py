@@ -32,9 +32,9 @@ def backward_train(
 ) -> tuple[Array, Array, Array]:
     """Return the gradients with respect to x, γ and β; x acts through the mean and the variance too.
 
-    With n values a channel and x̂ the normalised input, ∂L/∂x = γ/√(σ²+ε) · (G − ΣG/n − x̂·Σ(G·x̂)/n), which is
-    Chen et al. 2020, Eq. 11 multiplied out. Where a ReLU followed, y is its output, else None: no gradient passes
-    where that is 0.
+    With n values a channel and x̂ the normalised input, ∂L/∂x = γ/√(σ²+ε) · (G − ΣG/n − x̂·Σ(G·x̂)/n). Chen
+    et al. 2020, Eq. 11, is meant to be that; as printed it has 1/m² for 1/m, xᵢ − xⱼ for xᵢ − μ, and σ for σ². Where
+    a ReLU followed, y is its output, else None: no gradient passes where that is 0.
     """
     grad = grad if y is None else np.where(y <= 0, 0, grad)
     scale = 1 / np.sqrt(channels(var) + eps)

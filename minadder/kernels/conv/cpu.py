@@ -19,7 +19,7 @@ from minadder.kernels.simd import PRODUCT
 
 def forward(x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
     """Return Y = Σ X·F over each window."""
-    return windowed.forward(x, w, stride, padding, dilation, groups)
+    return windowed.forward(x, w, stride, padding, dilation, groups, exponent=0)
 
 
 def input_grad(

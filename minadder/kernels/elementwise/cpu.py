@@ -8,11 +8,11 @@ Forward x is both the gate and the values; backward the output is the gate, and 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from minadder.autograd import Array
 from minadder.jit import kernel
+from minadder.kernels.tasks import on_threads
 
 CHUNK, PARALLEL = 1 << 15, 1 << 19
 """The elements that a thread takes at once, and how many there must be before threads are started for them."""
@@ -26,12 +26,13 @@ def pass_elements(values: Array, gate: Array, first: int, last: int, y: Array) -
         y[i] = zero if gate[i] <= zero else values[i]
 
 
-@kernel(parallel=True)
-def pass_on_threads(values: Array, gate: Array, y: Array) -> None:
-    """Do the same for all elements on all threads."""
-    size = values.shape[0]
-    for chunk in numba.prange((size + CHUNK - 1) // CHUNK):
-        pass_elements(values, gate, np.intp(chunk * CHUNK), np.intp(min((chunk + 1) * CHUNK, size)), y)
+@kernel
+def pass_task(task: int, values: Array, gate: Array, y: Array) -> None:
+    """Do the same for `CHUNK` elements."""
+    pass_elements(values, gate, task * CHUNK, min((task + 1) * CHUNK, y.size), y)
+
+
+pass_on_threads = on_threads(pass_task)
 
 
 def pass_where_positive(values: Array, gate: Array) -> Array:
@@ -39,7 +40,7 @@ def pass_where_positive(values: Array, gate: Array) -> Array:
     y = np.empty(gate.shape, gate.dtype)
     rows = np.ascontiguousarray(values).reshape(-1), np.ascontiguousarray(gate).reshape(-1)
     if gate.size >= PARALLEL:
-        pass_on_threads(*rows, y.reshape(-1))
+        pass_on_threads(-(-gate.size // CHUNK), *rows, y.reshape(-1))
     else:
         pass_elements(*rows, 0, gate.size, y.reshape(-1))
     return y

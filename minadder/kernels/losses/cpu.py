@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
 from minadder.autograd import Array
 from minadder.jit import kernel
+from minadder.kernels.tasks import on_threads
 
 PARALLEL = 1 << 14
 """From so many numbers on threads share the rows: to wake them takes as long as some thousand powers of e."""
+
+CHUNK = 64
+"""Rows, or elements, of a task."""
 
 
 @kernel
@@ -29,7 +32,7 @@ def cross_entropy_rows(
         # Read back, for the compiler may take (logit − largest) − log total as logit − (largest + log total), where a
         # large maximum swallows the digits of the logarithm.
         shifted = probabilities[n, labels[n]]
-        total = logits.dtype.type(0)
+        total = 0.0  # a float64, for there may be many classes
         for c in range(logits.shape[1]):
             power = math.exp(probabilities[n, c])
             probabilities[n, c] = power
@@ -39,11 +42,14 @@ def cross_entropy_rows(
         losses[n] = math.log(total) - shifted
 
 
-@kernel(parallel=True)
-def cross_entropy_on_threads(logits: Array, labels: Array, losses: Array, probabilities: Array) -> None:
-    """Do the same for all rows on all threads."""
-    for n in numba.prange(logits.shape[0]):
-        cross_entropy_rows(logits, labels, np.intp(n), np.intp(n + 1), losses, probabilities)
+@kernel
+def cross_entropy_task(task: int, logits: Array, labels: Array, losses: Array, probabilities: Array) -> None:
+    """Do the same for `CHUNK` rows."""
+    first = task * CHUNK
+    cross_entropy_rows(logits, labels, first, min(first + CHUNK, losses.size), losses, probabilities)
+
+
+cross_entropy_on_threads = on_threads(cross_entropy_task)
 
 
 @kernel
@@ -67,11 +73,14 @@ def bce_elements(logits: Array, targets: Array, first: int, last: int, losses: A
         losses[i] = z * ((zero if z < 0 else one) - targets[i]) + math.log1p(math.exp(-abs(z)))
 
 
-@kernel(parallel=True)
-def bce_on_threads(logits: Array, targets: Array, losses: Array) -> None:
-    """Do the same for all elements on all threads."""
-    for i in numba.prange(logits.shape[0]):
-        bce_elements(logits, targets, np.intp(i), np.intp(i + 1), losses)
+@kernel
+def bce_task(task: int, logits: Array, targets: Array, losses: Array) -> None:
+    """Do the same for `CHUNK` elements."""
+    first = task * CHUNK
+    bce_elements(logits, targets, first, min(first + CHUNK, losses.size), losses)
+
+
+bce_on_threads = on_threads(bce_task)
 
 
 @kernel
@@ -84,11 +93,14 @@ def bce_elements_grad(grad: Array, logits: Array, targets: Array, first: int, la
         logits_grad[i] = grad[i] * (sigmoid - targets[i])
 
 
-@kernel(parallel=True)
-def bce_grad_on_threads(grad: Array, logits: Array, targets: Array, logits_grad: Array) -> None:
-    """Do the same for all elements on all threads."""
-    for i in numba.prange(logits.shape[0]):
-        bce_elements_grad(grad, logits, targets, np.intp(i), np.intp(i + 1), logits_grad)
+@kernel
+def bce_grad_task(task: int, grad: Array, logits: Array, targets: Array, logits_grad: Array) -> None:
+    """Do the same for `CHUNK` elements."""
+    first = task * CHUNK
+    bce_elements_grad(grad, logits, targets, first, min(first + CHUNK, logits_grad.size), logits_grad)
+
+
+bce_grad_on_threads = on_threads(bce_grad_task)
 
 
 def cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, Array]:
@@ -96,7 +108,7 @@ def cross_entropy_forward(logits: Array, labels: Array) -> tuple[Array, Array]:
     logits, labels = np.ascontiguousarray(logits), np.ascontiguousarray(labels)
     losses, probabilities = np.empty(logits.shape[0], logits.dtype), np.empty(logits.shape, logits.dtype)
     if logits.size >= PARALLEL:
-        cross_entropy_on_threads(logits, labels, losses, probabilities)
+        cross_entropy_on_threads(chunks(losses), logits, labels, losses, probabilities)
     else:
         cross_entropy_rows(logits, labels, 0, logits.shape[0], losses, probabilities)
     return losses, probabilities
@@ -114,7 +126,7 @@ def bce_with_logits_forward(logits: Array, targets: Array) -> Array:
     """Return −t·log σ(z) − (1 − t)·log(1 − σ(z)), as max(z, 0) − z·t + log(1 + e^−|z|)."""
     losses = np.empty(logits.shape, logits.dtype)
     if logits.size >= PARALLEL:
-        bce_on_threads(flat(logits), flat(targets), losses.reshape(-1))
+        bce_on_threads(chunks(losses), flat(logits), flat(targets), losses.reshape(-1))
     else:
         bce_elements(flat(logits), flat(targets), 0, logits.size, losses.reshape(-1))
     return losses
@@ -124,10 +136,15 @@ def bce_with_logits_backward(grad: Array, logits: Array, targets: Array) -> Arra
     """Return G·(σ(z) − t)."""
     logits_grad = np.empty(logits.shape, logits.dtype)
     if logits.size >= PARALLEL:
-        bce_grad_on_threads(flat(grad), flat(logits), flat(targets), logits_grad.reshape(-1))
+        bce_grad_on_threads(chunks(logits), flat(grad), flat(logits), flat(targets), logits_grad.reshape(-1))
     else:
         bce_elements_grad(flat(grad), flat(logits), flat(targets), 0, logits.size, logits_grad.reshape(-1))
     return logits_grad
+
+
+def chunks(each: Array) -> int:
+    """Return how many tasks an array with a number for each row, or element, makes."""
+    return -(-each.size // CHUNK)
 
 
 def flat(array: Array) -> Array:

@@ -24,7 +24,6 @@ from minadder.kernels.tasks import on_threads
 PARALLEL = 1 << 17
 """From so many values on threads share the planes: to wake them takes as long as a good part of that work."""
 
-
 WINDOW = np.dtype(
     [
         (name, np.int64)
@@ -161,7 +160,7 @@ def avg_plane(x: Array, plane: int, windows: Any, include: bool, y: Array) -> No
         for column in range(win.columns):
             left = column * win.stride_x - win.pad_x
             j_low, j_high = overlap(left, win.kernel_width, 1, win.width)
-            total = x.dtype.type(0)
+            total = 0.0  # a float64, for windows may be large
             for i in range(i_low, i_high):
                 start = np.uintp((plane * win.height + top + i) * win.width + left + j_low)
                 for j in range(np.uintp(j_high - j_low)):
@@ -303,8 +302,8 @@ def avg_pool_backward(
 ) -> Array:
     """Return G spread evenly over each window."""
     x_grad = np.empty(input_shape, grad.dtype)
-    sizes = (input_shape[2], input_shape[3]), (grad.shape[2], grad.shape[3])
-    windows = window(*sizes, kernel_size, stride, padding, (1, 1))
+    size, output = (input_shape[2], input_shape[3]), (grad.shape[2], grad.shape[3])
+    windows = window(size, output, kernel_size, stride, padding, (1, 1))
     tasks, planes = share(input_shape)
     arguments = flat(grad), planes, windows, bool(count_include_pad), x_grad.reshape(-1)
     run(avg_planes_grad, avg_planes_grad_on_threads, tasks, *arguments)
