@@ -93,13 +93,17 @@ def own_index(index: Any) -> Any:
 
 
 def own_part(part: Any) -> Any:
-    """Return one part of an index likewise."""
+    """Return one part of an index likewise; what NumPy refuses is left to NumPy."""
+    if part is None or part is Ellipsis or isinstance(part, bool):
+        return part
     if isinstance(part, slice):
         bounds = (None if n is None else operator.index(n) for n in (part.start, part.stop, part.step))
         return slice(*bounds)
     if isinstance(part, np.ndarray):
         return np.array(plain(part, "the index"))
-    if isinstance(part, list) or hasattr(part, "__array__"):
-        numbers = np.array(part)
-        return numbers if numbers.size or not isinstance(part, list) else numbers.astype(int)
-    return operator.index(part) if hasattr(part, "__index__") and not isinstance(part, bool) else part
+    if hasattr(part, "__index__"):
+        return operator.index(part)
+    numbers = np.array(part)
+    if not numbers.size and isinstance(part, Sequence):
+        return numbers.astype(int)
+    return numbers if numbers.dtype.kind in "iub" else part

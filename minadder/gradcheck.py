@@ -69,7 +69,8 @@ def gradcheck(
         than its arguments too, as in `lambda w: layer(x)` for `layer.weight`.
     inputs
         A tensor of float64 or several; those with `requires_grad` are checked. While f runs they hold copies of their
-        values; afterwards they are as they were, and every `grad` too. A computed tensor is taken as a leaf.
+        values; afterwards they are as they were, and every `grad` too. A computed tensor is taken as a leaf. What f
+        itself changes on the way stays changed: the running statistics of a batch norm in training.
     eps
         The step ε.
     rtol, atol

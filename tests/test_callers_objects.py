@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserList
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ def change(thing: Any, value: Any) -> None:
     """Overwrite all that a list, an array, or a number holds."""
     if isinstance(thing, Number):
         thing.value = value
-    elif isinstance(thing, list):
+    elif isinstance(thing, (list, UserList)):
         for place, part in enumerate(thing):
             if isinstance(part, list):
                 change(part, value)
@@ -53,7 +54,9 @@ INDICES: dict[str, Callable[[], tuple[Any, Any, Any]]] = {
     "an array in a slice": lambda: (slice(i := np.array(1), None), i, 2),
     "a number": lambda: ((i := Number(0)), i, 2),
     "numbers in a slice": lambda: ((slice(i := Number(1), Number(3)), 0), i, 0),
-    "another library's array": lambda: ((i := memoryview(np.array([0, 1]))) and np.asarray(i), i.obj, 2),
+    "a tuple of lists in a tuple": lambda: ((([0, 1], (i := [0, 1])),), i, 2),
+    "another sequence": lambda: ((i := UserList([0, 1])), i, 2),
+    "a memory": lambda: (memoryview(i := np.array([0, 1])), i, 2),
 }
 
 

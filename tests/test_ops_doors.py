@@ -271,3 +271,10 @@ def test_arrays_of_other_libraries_keep_their_precision() -> None:
     with pytest.raises(TypeError, match="not mixed silently"):
         ma.tensor([1.0, 2.0]) + double
     assert (ma.tensor([1.0, 2.0]) * double.float()).tolist() == [1, 4]
+
+
+def test_reshape_takes_no_other_number_below_0_for_what_is_left() -> None:
+    assert X.reshape(3, -1).shape == (3, 2)
+    for sizes in ((-2,), (3, -2), (-3, -2)):
+        with pytest.raises(ValueError, match="at least 0, or -1 for what is left"):
+            X.reshape(*sizes)

@@ -130,8 +130,10 @@ def test_reductions(name, dtype):
 
 
 @dtypes
-def test_the_slope_of_a_deviation_of_equal_values_is_0(dtype):
-    x = ma.tensor(np.full((4, 3), 0.5, dtype), requires_grad=True)
+@pytest.mark.parametrize("value", [0.5, 0.1, -1e20, 1e-30])
+def test_the_slope_of_a_deviation_of_equal_values_is_0(dtype, value):
+    x = ma.tensor(np.full((4, 3), value, dtype), requires_grad=True)
+    assert not x.std(axis=0).numpy().any()
     (x.std(axis=0).sum() + x.std()).backward()
     assert not x.grad.numpy().any()
     one = ma.tensor(np.array([[7.0]], dtype), requires_grad=True)

@@ -150,9 +150,7 @@ def _rebuild(pixels: NDArray[np.generic], labels: NDArray[np.generic]) -> dict[s
 def _keep(arrays: dict[str, NDArray[np.uint8]]) -> None:
     cache = cache_folder()
     if cache is None:
-        tell(
-            "MNIST: fetched and verified, but not kept, as you have no home folder: set XDG_CACHE_HOME to keep it"
-        )
+        tell("MNIST: fetched and verified, but not kept, as you have no home folder: set XDG_CACHE_HOME to keep it")
         return
     folder = cache / "mnist"
     try:

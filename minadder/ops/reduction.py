@@ -78,7 +78,9 @@ class Var(Function):
     def forward(self, x: Array, axes: tuple[int, ...], correction: int, keepdims: bool) -> Array:
         """Return Σ (x − mean)² / (n − correction)."""
         self.axes, self.divisor = axes, count(x.shape, axes) - correction
-        centred = x - x.mean(axis=axes, keepdims=True, dtype=np.float64).astype(x.dtype)
+        highest, lowest = x.max(axis=axes, keepdims=True), x.min(axis=axes, keepdims=True)
+        mean = x.mean(axis=axes, keepdims=True, dtype=np.float64).astype(x.dtype)
+        centred = x - np.where(highest == lowest, highest, mean)  # a mean of equal values may round
         self.saved = (centred,)
         return np.asarray(sum_over(centred * centred, axes, keepdims) / x.dtype.type(self.divisor))
 

@@ -95,7 +95,10 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
     """
     check_tensors("reshape", x=x)
     target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-    return Reshape.apply(x, shape=integers(target, "a size", "reshape"))
+    sizes = integers(target, "a size", "reshape")
+    if min(sizes, default=0) < -1:  # NumPy takes any number below 0 for -1
+        raise ValueError(f"reshape: a size is at least 0, or -1 for what is left, not {min(sizes)}")
+    return Reshape.apply(x, shape=sizes)
 
 
 @method("flatten")
