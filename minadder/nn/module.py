@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from minadder.autograd import Array
-from minadder.checks import array_like, flag, instance, shown
 from minadder.nn.parameter import Parameter
 from minadder.tensor import FLOATS, Tensor
 
@@ -76,16 +75,11 @@ the input's shape is (1, 3)
 
     def register_buffer(self, name: str, array: Array) -> None:
         """Keep an array that is not learnt but belongs to the state, such as BN's running mean, as an attribute."""
-        if not isinstance(name, str) or not name or "." in name:
-            raise ValueError(f"{shown(name)} cannot name a buffer: it is no string, empty, or holds a dot")
-        instance(array, f"the buffer {name}", np.ndarray, "a NumPy array")
         self._buffer_names = (*self._buffer_names, name)
         setattr(self, name, array)
 
     def register_forward_hook(self, hook: Hook) -> HookHandle:
         """Call `hook(module, inputs, output)` after each forward, until `remove()` is called on what is returned."""
-        if not callable(hook):
-            raise TypeError(f"hook must be a function of (module, inputs, output), not {shown(hook)}")
         handle = HookHandle(self, hook)
         self._hooks = (*self._hooks, handle)
         return handle
@@ -138,7 +132,6 @@ the input's shape is (1, 3)
 
     def train(self, mode: bool = True) -> Module:
         """Switch this module and all inside it to training (or evaluation) behaviour; returns the module itself."""
-        flag(mode, "mode")
         for module in self.modules():
             module.training = mode
         return self
@@ -157,12 +150,8 @@ the input's shape is (1, 3)
 
         Make the optimiser afterwards: the parameters' gradients are forgotten.
         """
-        try:
-            known = dtype is not None and np.dtype(dtype) in FLOATS  # NumPy takes None for float64
-        except (TypeError, ValueError):
-            known = False
-        if not known:
-            raise TypeError(f"dtype must be float32 or float64, not {shown(dtype)}")
+        if np.dtype(dtype) not in FLOATS:
+            raise TypeError(f"a module is float32 or float64, not {np.dtype(dtype)}")
         for parameter in self.parameters():
             parameter._array = parameter._array.astype(dtype)
             parameter._version.count += 1
@@ -195,12 +184,11 @@ the input's shape is (1, 3)
         ValueError
             When a name is missing or unknown, or a shape or dtype differs.
         """
-        instance(state, "state", Mapping, "a dictionary of arrays, such as state_dict() returns")
         own = self.state_dict()
-        given = {name: array_like(value, name) for name, value in state.items()}
+        given = {name: np.asarray(value) for name, value in state.items()}
         optional = {name for name in own if name.rpartition(".")[2] == "num_batches_tracked"}
         missing = sorted(own.keys() - given.keys() - optional)
-        unknown = sorted(given.keys() - own.keys(), key=str)
+        unknown = sorted(given.keys() - own.keys())
         if missing or unknown:
             raise ValueError(
                 f"the state does not fit {type(self).__name__}: missing {missing or 'nothing'}, "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from minadder.autograd import Array
-from minadder.checks import flag
 from minadder.tensor import Tensor
 
 
@@ -30,7 +29,7 @@ class Parameter(Tensor):
 
     def __init__(self, array: Array, adder: bool = False) -> None:
         super().__init__(array, requires_grad=True)
-        self.adder = flag(adder, "adder")
+        self.adder = adder
 
     def __repr__(self) -> str:
         text = super().__repr__().replace("tensor(", "Parameter(", 1).replace(", requires_grad=True", "")
