@@ -179,39 +179,6 @@ def fit(
     return run.history
 
 
-def check_optimizer(optimizer: Optimizer, net: Module) -> None:
-    """Raise an error unless it is an optimiser of parameters of the net."""
-    instance(optimizer, "optimizer", Optimizer, "an optimiser, such as optim.SGD(net.parameters(), lr=0.1)")
-    own = set(net.parameters())
-    if not any(parameter in own for group in optimizer.param_groups for parameter in group["params"]):
-        raise ValueError(
-            f"optimizer changes no parameter of the net, a {type(net).__name__}: make it of net.parameters(), "
-            f"after what makes the net anew, such as nn.convert"
-        )
-
-
-def check_schedules(schedule: Schedule | None, p_schedule: LinearP | None) -> None:
-    """Raise an error unless they are schedules of the learning rate and of p, or None."""
-    if schedule is not None:
-        instance(schedule, "schedule", Schedule, "a schedule of the learning rate, such as optim.Cosine(), or None")
-        choice(getattr(schedule, "by", None), f"by of the schedule {type(schedule).__name__}", PACES)
-    if p_schedule is not None:
-        instance(p_schedule, "p_schedule", LinearP, "optim.LinearP(), or None")
-
-
-def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
-    """Return callbacks as a tuple; TypeError for a single one and for what is none."""
-    try:
-        given = tuple(callbacks)
-    except TypeError:
-        raise TypeError(
-            f"callbacks must be a list of callbacks, such as [callbacks.Progress()], not {described(callbacks)}"
-        ) from None
-    for index, callback in enumerate(given):
-        instance(callback, f"callbacks[{index}]", Callback, "a callback, such as callbacks.Progress()")
-    return given
-
-
 def train_epoch(
     run: Run,
     train: Loader,
@@ -314,3 +281,36 @@ def blame_on_test(net: Module, test: Loader, loss: Module) -> str:
             if not finite(loss(outputs, targets(loss, labels, outputs))):
                 return first_non_finite(net, Tensor(inputs))
     return "none for a single batch, so it is the sum over all"
+
+
+def check_optimizer(optimizer: Optimizer, net: Module) -> None:
+    """Raise an error unless it is an optimiser of parameters of the net."""
+    instance(optimizer, "optimizer", Optimizer, "an optimiser, such as optim.SGD(net.parameters(), lr=0.1)")
+    own = set(net.parameters())
+    if not any(parameter in own for group in optimizer.param_groups for parameter in group["params"]):
+        raise ValueError(
+            f"optimizer changes no parameter of the net, a {type(net).__name__}: make it of net.parameters(), "
+            f"after what makes the net anew, such as nn.convert"
+        )
+
+
+def check_schedules(schedule: Schedule | None, p_schedule: LinearP | None) -> None:
+    """Raise an error unless they are schedules of the learning rate and of p, or None."""
+    if schedule is not None:
+        instance(schedule, "schedule", Schedule, "a schedule of the learning rate, such as optim.Cosine(), or None")
+        choice(getattr(schedule, "by", None), f"by of the schedule {type(schedule).__name__}", PACES)
+    if p_schedule is not None:
+        instance(p_schedule, "p_schedule", LinearP, "optim.LinearP(), or None")
+
+
+def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    """Return callbacks as a tuple; TypeError for a single one and for what is none."""
+    try:
+        given = tuple(callbacks)
+    except TypeError:
+        raise TypeError(
+            f"callbacks must be a list of callbacks, such as [callbacks.Progress()], not {described(callbacks)}"
+        ) from None
+    for index, callback in enumerate(given):
+        instance(callback, f"callbacks[{index}]", Callback, "a callback, such as callbacks.Progress()")
+    return given
