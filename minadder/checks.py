@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 LARGEST = 2**63 - 1
 """The largest size that an array can have: more is no machine integer."""
 
-LARGEST_SEED = 2**32 - 1
+MAX_SEED = 2**32 - 1
 """Seeds of the data are one 32-bit word each, so that the pairs (seed, epoch) never collide."""
 
 SHOWN = 200
@@ -94,7 +94,7 @@ def sizes(value: Any, name: str) -> tuple[int, ...]:
 
 def seed_number(value: Any) -> int:
     """Return a seed of the data as an int in [0, 2³²); TypeError or ValueError for another."""
-    return whole(value, "seed", 0, LARGEST_SEED)
+    return whole(value, "seed", 0, MAX_SEED)
 
 
 def number(value: Any, name: str, interval: str) -> float:
@@ -146,7 +146,7 @@ def flag(value: Any, name: str) -> bool:
 
 
 def choice(value: Any, name: str, choices: Iterable[str]) -> str:
-    """Return a string that is one of the choices; TypeError for what is no string, ValueError for another string.
+    """Return a string that is one of the choices; ValueError, which lists them, for everything else.
 
     Examples
     --------
@@ -158,8 +158,7 @@ def choice(value: Any, name: str, choices: Iterable[str]) -> str:
     """
     names = tuple(choices)
     if not isinstance(value, str) or value not in names:
-        error = ValueError if isinstance(value, str) else TypeError
-        raise error(f"{name} must be one of {', '.join(map(repr, names))}, not {shown(value)}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, names))}, not {shown(value)}")
     return value
 
 

@@ -57,13 +57,10 @@ def check_net(net: Module) -> None:
 
 
 def loss_or_default(loss: Module | None) -> Module:
-    """Return a loss module, for None the cross-entropy; an error for what does not give one number for a batch."""
+    """Return a loss module, for None the cross-entropy; TypeError for a name, a function or a class."""
     if loss is None:
         return CrossEntropyLoss()
-    instance(loss, "loss", Module, "a loss module, such as nn.CrossEntropyLoss(), or None")
-    if getattr(loss, "reduction", "mean") not in ("mean", "sum"):
-        raise ValueError(f'loss must give one number for a batch, not {loss!r}: use reduction="mean" or "sum"')
-    return loss
+    return instance(loss, "loss", Module, "a loss module, such as nn.CrossEntropyLoss(), or None")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from minadder.data import Dataset, Loader
 from minadder.data.loader import as_loader
 from minadder.diagnosis import finite, first_non_finite, warn_without_batchnorm
 from minadder.evaluation import check_net, count_correct, examples_in, loss_or_default, measure, number_of, targets
+from minadder.files import as_path
 from minadder.nn import Module, Parameter
 from minadder.nn.adder import AdderLayer
 from minadder.nn.batchnorm import BatchNorm
@@ -168,6 +169,7 @@ def fit(
     callbacks = check_callbacks(callbacks)
     if resume is not None:
         instance(resume, "resume", (str, os.PathLike), "the path of a checkpoint, or None")
+        resume = as_path(resume, "resume")
     check_fits(net, train_loader, criterion, "training")
     check_batches(net, train_loader)
     if test_loader is not None:
@@ -190,39 +192,6 @@ def fit(
     finally:
         net.eval()
     return run.history
-
-
-def check_optimizer(optimizer: Optimizer, net: Module) -> None:
-    """Raise an error unless it is an optimiser of parameters of the net."""
-    instance(optimizer, "optimizer", Optimizer, "an optimiser, such as optim.SGD(net.parameters(), lr=0.1)")
-    own = set(net.parameters())
-    if not any(parameter in own for group in optimizer.param_groups for parameter in group["params"]):
-        raise ValueError(
-            f"optimizer changes no parameter of the net, a {type(net).__name__}: make it of net.parameters(), "
-            f"after what makes the net anew, such as nn.convert"
-        )
-
-
-def check_schedules(schedule: Schedule | None, p_schedule: LinearP | None) -> None:
-    """Raise an error unless they are schedules of the learning rate and of p, or None."""
-    if schedule is not None:
-        instance(schedule, "schedule", Schedule, "a schedule of the learning rate, such as optim.Cosine(), or None")
-        choice(getattr(schedule, "by", None), f"by of the schedule {type(schedule).__name__}", PACES)
-    if p_schedule is not None:
-        instance(p_schedule, "p_schedule", LinearP, "optim.LinearP(), or None")
-
-
-def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
-    """Return callbacks as a tuple; TypeError for a single one and for what is none."""
-    try:
-        given = tuple(callbacks)
-    except TypeError:
-        raise TypeError(
-            f"callbacks must be a list of callbacks, such as [callbacks.Progress()], not {described(callbacks)}"
-        ) from None
-    for index, callback in enumerate(given):
-        instance(callback, f"callbacks[{index}]", Callback, "a callback, such as callbacks.Progress()")
-    return given
 
 
 @contextmanager
@@ -365,3 +334,36 @@ def blame_on_test(net: Module, test: Loader, loss: Module) -> str:
             if not finite(loss(outputs, targets(loss, labels, outputs))):
                 return first_non_finite(net, Tensor(inputs))
     return "none for a single batch, so it is the sum over all"
+
+
+def check_optimizer(optimizer: Optimizer, net: Module) -> None:
+    """Raise an error unless it is an optimiser of parameters of the net."""
+    instance(optimizer, "optimizer", Optimizer, "an optimiser, such as optim.SGD(net.parameters(), lr=0.1)")
+    own = set(net.parameters())
+    if not any(parameter in own for group in optimizer.param_groups for parameter in group["params"]):
+        raise ValueError(
+            f"optimizer changes no parameter of the net, a {type(net).__name__}: make it of net.parameters(), "
+            f"after what makes the net anew, such as nn.convert"
+        )
+
+
+def check_schedules(schedule: Schedule | None, p_schedule: LinearP | None) -> None:
+    """Raise an error unless they are schedules of the learning rate and of p, or None."""
+    if schedule is not None:
+        instance(schedule, "schedule", Schedule, "a schedule of the learning rate, such as optim.Cosine(), or None")
+        choice(getattr(schedule, "by", None), f"by of the schedule {type(schedule).__name__}", PACES)
+    if p_schedule is not None:
+        instance(p_schedule, "p_schedule", LinearP, "optim.LinearP(), or None")
+
+
+def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    """Return callbacks as a tuple; TypeError for a single one and for what is none."""
+    try:
+        given = tuple(callbacks)
+    except TypeError:
+        raise TypeError(
+            f"callbacks must be a list of callbacks, such as [callbacks.Progress()], not {described(callbacks)}"
+        ) from None
+    for index, callback in enumerate(given):
+        instance(callback, f"callbacks[{index}]", Callback, "a callback, such as callbacks.Progress()")
+    return given

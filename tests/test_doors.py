@@ -145,20 +145,9 @@ DOORS: tuple[Door, ...] = (
     layer(nn.AvgPool2d, kernel_size=1, stride=1, padding=0, count_include_pad=True),
     layer(nn.Flatten, start_dim=1, end_dim=-1),
     Door(nn.Sequential, lambda modules: nn.Sequential(modules), lambda: {"modules": nn.ReLU()}),
-    maker(nn.CrossEntropyLoss, reduction="mean"),
-    maker(nn.BCEWithLogitsLoss, reduction="mean"),
-    maker(nn.Parameter, array=rows(), adder=False),
-    Door(nn.convert, nn.convert, lambda: {"net": net(), "kind": "adder", "keep_first_and_last": False}),
-    Door(nn.Module, lambda mode: net().train(mode), lambda: {"mode": True}),
-    Door(nn.Module, lambda dtype: net().to(dtype), lambda: {"dtype": "float64"}),
-    Door(nn.Module, lambda state: net().load_state_dict(state), lambda: {"state": net().state_dict()}),
     Door(
-        nn.Module,
-        lambda weight: net().load_state_dict({**net().state_dict(), "fc1.weight": weight}),
-        lambda: {"weight": rows()},
+        nn.convert, lambda **given: nn.convert(net(), **given), lambda: {"kind": "adder", "keep_first_and_last": False}
     ),
-    Door(nn.Module, lambda name, array: nn.ReLU().register_buffer(name, array), lambda: {"name": "a", "array": rows()}),
-    Door(nn.Module, lambda hook: nn.ReLU().register_forward_hook(hook), lambda: {"hook": print}),
     Door(nn.BatchNorm1d, lambda relu: nn.BatchNorm1d(2)(rows(), relu=relu), lambda: {"relu": False}),
     Door(nn.AdderLinear, lambda p: nn.AdderLinear(2, 2, p=2).set_p(p), lambda: {"p": 1.5}),
     *optimiser(optim.SGD, momentum=0.5, dampening=0.0, weight_decay=0.0, nesterov=False, adder_lr=None),
@@ -269,14 +258,14 @@ DOORS: tuple[Door, ...] = (
     maker(analysis.staircase, function=heights, box=INTERVAL, cells=2, ramp=0.5),
     Door(ma.fit, ma.fit, training),
     Door(ma.evaluate, ma.evaluate, lambda: {"net": net(), "data": data.xor(4), "loss": None}),
-    maker(ma.manual_seed, seed=0),
-    maker(ops.conv2d, x=IMAGES, w=FILTERS, bias=None, **SLIDE),
-    maker(ops.adder2d, x=IMAGES, w=FILTERS, **SLIDE, **RULES),
-    maker(ops.adder_linear, x=WEIGHT, w=WEIGHT, **RULES),
+    Door(ops.conv2d, lambda **given: ops.conv2d(IMAGES, FILTERS, **given), lambda: SLIDE),
+    Door(ops.adder2d, lambda **given: ops.adder2d(IMAGES, FILTERS, **given), lambda: {**SLIDE, **RULES}),
+    Door(ops.adder_linear, lambda **given: ops.adder_linear(WEIGHT, WEIGHT, **given), lambda: RULES),
 )
 
 ALONE = {
     nn.ReLU, nn.Hardtanh, nn.Tanh, nn.Sigmoid,  # without arguments
+    nn.Module, nn.Parameter, nn.CrossEntropyLoss, nn.BCEWithLogitsLoss,  # with tensors and operations
     optim.AdderLR, optim.Schedule, data.Examples,  # abstract
     data.cifar10, data.cifar100, data.mnist,  # without arguments
     data.mnist5k, data.imagefolder, data.ImageFolder,  # files; their tests are theirs
@@ -337,9 +326,7 @@ def is_told(error: Exception | None, argument: str, value: Any) -> bool:
         return str(value) in message
     if argument == "function" and value is int:
         return True  # a function, and the error is its own
-    name = {"x": "the input", "w": "the filters", "initial_lr": "lr", "params": "param"}.get(
-        argument, argument
-    ).removesuffix("s")
+    name = {"initial_lr": "lr", "params": "param"}.get(argument, argument).removesuffix("s")
     shape = "shape" if isinstance(error, ValueError) else name
     told = name, shape, checks.described(value), checks.shown(value), type(value).__name__
     return isinstance(error, REFUSALS) and "unhashable" not in message and any(word in message for word in told)
@@ -405,12 +392,7 @@ def test_sizes_of_windows_are_machine_integers() -> None:
         ({"loss": "ce"}, TypeError, r"loss must be a loss module, such as nn\.CrossEntropyLoss\(\), or None, not 'ce'"),
         ({"loss": ops.cross_entropy}, TypeError, "loss must be a loss module"),
         ({"loss": nn.CrossEntropyLoss}, TypeError, r"make one with CrossEntropyLoss\(\.\.\.\)"),
-        (
-            {"loss": nn.CrossEntropyLoss("none")},
-            ValueError,
-            r"one number for a batch, not CrossEntropyLoss\(reduction='none'\)",
-        ),
-        ({"loss": nn.BCEWithLogitsLoss()}, ValueError, r"one logit for each example.*shape \(8, 2\) for 8"),
+        ({"loss": nn.BCEWithLogitsLoss()}, ValueError, r"one logit .*example.* shape"),
         ({"loss": nn.ReLU()}, TypeError, "ReLU.forward"),
         ({"schedule": "cosine"}, TypeError, r"schedule must be a schedule .* such as optim\.Cosine\(\)"),
         ({"p_schedule": 2}, TypeError, r"p_schedule must be optim\.LinearP\(\), or None, not 2 of type int"),

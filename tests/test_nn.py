@@ -114,8 +114,8 @@ def test_windows_of_pools(layer: Any, name: str, value: Any) -> None:
 )
 def test_an_unknown_gradient_rule(layer: Any, name: str) -> None:
     rules = "'exact', 'sign', 'full_precision', 'hardtanh', 'power'"
-    for error, value in ((ValueError, "l3"), (ValueError, "Sign"), (ValueError, ""), (TypeError, 0)):
-        refuses(error, f"{name} must be one of {rules}, not {value!r}", lambda v=value: layer(**{name: v}))
+    for value in ("l3", "Sign", "", 0):
+        refuses(ValueError, f"{name} must be one of {rules}, not {value!r}", lambda v=value: layer(**{name: v}))
 
 
 @norms

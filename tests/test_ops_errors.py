@@ -121,7 +121,7 @@ def test_operands_that_are_no_floats(operand: Any) -> None:
 def test_unknown_gradient_rules(layer: Any, name: str, rule: Any) -> None:
     arguments = (ones(1, 2), ones(3, 2)) if layer is ops.adder_linear else (ones(1, 2, 3, 3), ones(3, 2, 1, 1))
     words = (name, "'exact'", "'sign'", "'full_precision'", "'hardtanh'", repr(rule))
-    refuses(ValueError if isinstance(rule, str) else TypeError, words, lambda: layer(*arguments, **{name: rule}))
+    refuses(ValueError, words, lambda: layer(*arguments, **{name: rule}))
 
 
 @pytest.mark.parametrize("layer", [ops.adder2d, ops.adder_linear], ids=["adder2d", "adder_linear"])
@@ -254,7 +254,7 @@ def test_logits_and_reductions() -> None:
     for loss, targets in ((ops.cross_entropy, [0, 1]), (ops.bce_with_logits, [[0.0, 1.0], [0.5, 0.25]])):
         words = ("'mean'", "'sum'", "'none'", "'average'")
         refuses(ValueError, words, lambda f=loss, t=targets: f(ones(2, 2), t, reduction="average"))
-        refuses(TypeError, ("None",), lambda f=loss, t=targets: f(ones(2, 2), t, reduction=None))
+        refuses(ValueError, ("None",), lambda f=loss, t=targets: f(ones(2, 2), t, reduction=None))
 
 
 @pytest.mark.parametrize("target", [-0.25, 1.5, float("nan"), float("inf")])

@@ -97,7 +97,7 @@ def test_fractions_outside_are_refused(schedule: optim.Schedule, fraction: float
     [
         (lambda: optim.Cosine(by="batch"), ValueError, "by must be one of 'step', 'epoch', not 'batch'"),
         (lambda: optim.Polynomial(by="Step"), ValueError, "not 'Step'"),
-        (lambda: optim.Step(by=None), TypeError, "not None"),
+        (lambda: optim.Step(by=None), ValueError, "not None"),
         (lambda: optim.Cosine(final=-0.1), ValueError, r"final must be a number in \[0, 1\], got -0.1"),
         (lambda: optim.Polynomial(final=1.5), ValueError, "final .* got 1.5"),
         (lambda: optim.Cosine(final="0"), TypeError, "final .* got '0' of type str"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from minadder.checks import LARGEST_SEED
+from minadder.checks import MAX_SEED
 
 
 def positive_int(text: str) -> int:
@@ -15,9 +15,9 @@ def positive_int(text: str) -> int:
 
 def seed(text: str) -> int:
     """Return an integer of at least 0 that a loader takes as its seed."""
-    wanted = f"an integer from 0 to {LARGEST_SEED}"
+    wanted = f"an integer from 0 to {MAX_SEED}"
     value: int = in_range(int, text, 0, wanted)
-    if value > LARGEST_SEED:
+    if value > MAX_SEED:
         raise argparse.ArgumentTypeError(f"must be {wanted}, not {text}")
     return value
 

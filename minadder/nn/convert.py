@@ -40,7 +40,7 @@ KINDS = {
 
 
 def check_kind(kind: str) -> str:
-    """Return a kind of layer that exists; TypeError or ValueError with the list of kinds for another."""
+    """Return a kind of layer that exists; ValueError with the list of kinds for another."""
     return choice(kind, "the kind of layer", KINDS)
 
 
@@ -107,14 +107,13 @@ def convert(net: Module, kind: str, keep_first_and_last: bool = True) -> Module:
       (2): Linear(3, 1, bias=True)
     )
     """
+    instance(net, "net", Module, "a network (an nn.Module)")
     wanted = KINDS[check_kind(kind)]
-    instance(net, "net", Module, "an nn.Module")
-    flag(keep_first_and_last, "keep_first_and_last")
     result = copy.deepcopy(net)
     inside = [module for module in result.modules() if module is not result]
     layers: list[Module] = [module for module in inside if isinstance(module, (Windowed, FullyConnected))]
     activations = [module for module in inside if isinstance(module, (ReLU, Hardtanh))]
-    chosen = layers[1:-1] if keep_first_and_last else layers
+    chosen = layers[1:-1] if flag(keep_first_and_last, "keep_first_and_last") else layers
     if not chosen:
         raise ValueError(
             f"{type(net).__name__} has {len(layers)} weight layer(s), none of them to exchange"

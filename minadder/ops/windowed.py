@@ -261,7 +261,9 @@ def conv2d(
     """
     check_tensors("conv2d", x=x, w=w, **({} if bias is None else {"bias": bias}))
     sizes = window(x, w, stride, padding, dilation, groups)
-    if bias is not None and bias.shape != (w.shape[0],):
-        raise ValueError(f"the bias must have shape ({w.shape[0]},), one per filter, not {bias.shape}")
     y = Conv2d.apply(x, w, stride=sizes[0], padding=sizes[1], dilation=sizes[2], groups=sizes[3])
-    return y if bias is None else y + bias.reshape(-1, 1, 1)
+    if bias is None:
+        return y
+    if bias.shape != (w.shape[0],):
+        raise ValueError(f"the bias must have shape ({w.shape[0]},), one per filter, not {bias.shape}")
+    return y + bias.reshape(-1, 1, 1)
