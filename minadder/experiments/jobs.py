@@ -31,7 +31,8 @@ RECIPE: Job = {
     "weight_decay": 5e-4,
     "adder_lr": {"name": "AdaptiveLR", "eta": 0.2},
 }
-"""What jobs have unless their row says otherwise (Chen et al. 2020, section 4.1). A rule of None is the layer's own.
+"""What jobs have unless their row says otherwise: the paper's training on MNIST (Chen et al. 2020, section 4.1). A rule
+of None is the layer's own.
 
 With `full_precision_ends` the first and the last layer are those of the CNN. `p_until` is the fraction of training in
 which the p of ℓp adders falls from 2 to 1; where it is None, p stays as it is."""
