@@ -141,6 +141,25 @@ def run_job(job: Job, folder: Path, more: Sequence[Callback] = ()) -> Result:
     return result
 
 
+def check_checkpoint(folder: Path, job: Job) -> None:
+    """Raise ValueError when the folder's checkpoint, if any, is damaged, or plainly not of this job.
+
+    `ma.fit` compares all settings, but not before it is the job's turn.
+    """
+    last = folder / CHECKPOINT
+    if not last.exists():
+        return
+    progress = checkpoint.read_training(last)[1].get("progress")
+    settings = progress.get("settings", {}) if isinstance(progress, dict) else {}
+    for name, now in (("epochs", job["epochs"]), ("data seed", job["seed"])):
+        before = settings.get(name)
+        if before != now:
+            raise ValueError(
+                f"{last} is of another training: its {name} is {before!r}, now it is {now!r}. "
+                f"Choose another folder with --out, or move the file away"
+            )
+
+
 class Kept(Callback):
     """Keeps the epochs that were finished, also those of a training that ends with an error."""
 
