@@ -16,6 +16,7 @@ import pytest
 from minadder import cli, data, optim, plot
 from minadder.experiments import jobs, workers
 from minadder.experiments.jobs import build, make, read_result, run_job
+from minadder.experiments.parallel import run_jobs
 from minadder.experiments.table import Measured, Row, as_lines, job_name, spread
 from minadder.experiments.tables import TABLES
 from minadder.training import Callback, Run
@@ -207,6 +208,22 @@ def test_the_result_of_another_job_is_refused(few: None, tmp_path: Path) -> None
     run_job(make({}, "digits", 1, 0), tmp_path / "job")
     with pytest.raises(ValueError, match="is the result of another job: its seed is 0, now it is 1"):
         read_result(tmp_path / "job", make({}, "digits", 1, 1))
+
+
+@pytest.mark.parametrize("change", [{"epochs": 3}, {"seed": 4}, {}])
+def test_a_checkpoint_that_does_not_belong_there_is_found_before_any_job_runs(
+    few: None, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    job = {**make({}, "digits", 2, 0), **change}
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, tmp_path / "last", [Stop(2)])
+    path = tmp_path / "last" / jobs.CHECKPOINT
+    if not change:
+        path.write_bytes(path.read_bytes()[:-9])
+    todo = {"first": make({}, "digits", 2, 0), "last": make({}, "digits", 2, 0)}
+    with pytest.raises(ValueError, match=r"is of another training: its|truncated or altered"):
+        list(run_jobs(todo, tmp_path, 1))
+    assert not (tmp_path / "first").exists()
 
 
 # The command

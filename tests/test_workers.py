@@ -84,6 +84,51 @@ def test_killed_no_process_is_left(tmp_path: Path) -> None:
     assert gone(process.pid, os.killpg)
 
 
+WAITS = "import pathlib, time; pathlib.Path({!r}).touch(); time.sleep({})"
+
+
+def test_killed_no_idle_process_is_left(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    jobs = [WAITS.format(str(first), 0), WAITS.format(str(second), 0), WAITS.format(str(third), 600)]
+    program = f"from minadder.experiments import workers; list(workers.in_processes(exec, {jobs!r}, 3))"
+    process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, stderr=subprocess.DEVNULL)
+    while not all(file.exists() for file in (first, second, third)):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()  # two of its processes wait for more to do
+    process.wait()
+    assert gone(process.pid, os.killpg)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_killed_no_process_that_is_just_starting_is_left() -> None:
+    program = "from minadder.experiments import workers; list(workers.in_processes(abs, [1] * 9, 2))"
+    process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, stderr=subprocess.DEVNULL)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children.read_text().split()) < 3:
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert gone(process.pid, os.killpg)
+
+
+def test_lines_of_processes_do_not_run_together(tmp_path: Path) -> None:
+    line = "x" * 1000
+    jobs = [f"from minadder.streams import tell\nfor _ in range(300): tell({line!r})"] * 4
+    program = f"from minadder.experiments import workers; list(workers.in_processes(exec, {jobs!r}, 4))"
+    words = [sys.executable, "-u", "-c", program]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    result = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    assert result.stderr.splitlines() == [line] * 1200
+
+
+def test_processes_start_without_standard_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert sorted(workers.in_processes(square, [1, 2], 2)) == [1, 4]
+
+
 COMMANDS = {"toy": ("toy", "ball", "--seeds", "2"), "sweep": ("sweep", "eta", "--quick", "--epochs", "200")}
 
 

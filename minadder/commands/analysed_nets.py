@@ -85,7 +85,10 @@ def fit(
     weight_decay: float = 5e-4,
     more: Sequence[Callback] = (),
 ) -> float:
-    """Train a net by the papers' recipe (Chen et al. 2020, Sec. 4.1), and return its accuracy on the test data."""
+    """Train a net as the paper does on MNIST (Chen et al. 2020, Sec. 4.1), and return its accuracy on the test data.
+
+    Data of few examples have smaller batches.
+    """
     batch_size = 16 if options.quick else 64 if len(train) < SMALL_DATA else 256
     rule = optim.AdaptiveLR(eta)
     ma.fit(

@@ -32,7 +32,8 @@ RECIPE: Job = {
     "weight_decay": 5e-4,
     "adder_lr": {"name": "AdaptiveLR", "eta": 0.2},
 }
-"""What jobs have unless their row says otherwise (Chen et al. 2020, Sec. 4.1). A rule of None is the layer's own.
+"""What jobs have unless their row says otherwise: the paper's training on MNIST (Chen et al. 2020, Sec. 4.1). A rule of
+None is the layer's own.
 
 With `full_precision_ends` the first and the last layer are those of the CNN. `p_until` is the fraction of training in
 which the p of ℓp adders falls from 2 to 1; where it is None, p stays as it is."""
@@ -141,6 +142,25 @@ def run_job(job: Job, folder: Path, more: Sequence[Callback] = ()) -> Result:
     result = {"job": job, "diverged": diverged, "history": history.epochs}
     files.write_file(folder / RESULT, as_text(result).encode())
     return result
+
+
+def check_checkpoint(folder: Path, job: Job) -> None:
+    """Raise ValueError when the folder's checkpoint, if any, is damaged, or plainly not of this job.
+
+    `ma.fit` compares all settings, but not before it is the job's turn.
+    """
+    last = folder / CHECKPOINT
+    if not last.exists():
+        return
+    progress = checkpoint.read_training(last)[1].get("progress")
+    settings = progress.get("settings", {}) if isinstance(progress, dict) else {}
+    for name, now in (("epochs", job["epochs"]), ("data seed", job["seed"])):
+        before = settings.get(name)
+        if before != now:
+            raise ValueError(
+                f"{last} is of another training: its {name} is {before!r}, now it is {now!r}. "
+                f"Choose another folder with --out, or move the file away"
+            )
 
 
 class Kept(Callback):

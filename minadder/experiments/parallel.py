@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from minadder.experiments.jobs import Job, Result, read_result, run_job
+from minadder.experiments.jobs import Job, Result, check_checkpoint, read_result, run_job
 from minadder.experiments.workers import in_processes
 
 
@@ -31,12 +31,13 @@ def run_jobs(jobs: Mapping[str, Job], out: Path, processes: int) -> Generator[tu
     Raises
     ------
     ValueError
-        When a folder holds the result of another job.
+        When a folder holds the result or the checkpoint of another job, before any is run.
     """
     todo = {}
     for name, job in jobs.items():
         known = read_result(out / name, job)
         if known is None:
+            check_checkpoint(out / name, job)
             todo[name] = job
         else:
             yield name, known
