@@ -33,6 +33,8 @@ REQUIRED = {
     "PIL": "pillow",
     "tqdm": "tqdm",
     "safetensors": "safetensors",
+    "joblib": "joblib",
+    "threadpoolctl": "threadpoolctl",
 }
 OPTIONAL = {
     "torch": "for `minadder bench` to compare with: pip install torch",
