@@ -34,6 +34,8 @@ REQUIRED = {
     "PIL": "pillow",
     "tqdm": "tqdm",
     "safetensors": "safetensors",
+    "joblib": "joblib",
+    "threadpoolctl": "threadpoolctl",
 }
 OPTIONAL = {
     "torch": "for `minadder bench` to compare with: pip install torch",
