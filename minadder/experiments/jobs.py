@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import minadder as ma
-from minadder import callbacks, data, files, models, nn, optim, streams
+from minadder import callbacks, checkpoint, data, files, models, nn, optim, streams
 from minadder.optim import adder_lr
 from minadder.resume import check_history
 from minadder.training import Callback, Epoch, Run
