@@ -13,7 +13,6 @@ from numba.core import config
 
 import minadder
 from minadder import machine
-from minadder.files import shown
 
 PACKAGES = ("numpy", "numba")
 """The packages whose versions every result depends on."""
@@ -70,7 +69,7 @@ def as_typed(words: Sequence[str]) -> str:
     left_out = False
     for word in words:
         if not left_out and word != "--out" and not word.startswith("--out="):
-            kept.append(shown(Path(word).name if word.startswith("/") else word))
+            kept.append(Path(word).name if word.startswith("/") else word)
         left_out = word == "--out"
     return " ".join(["minadder", *map(quoted, kept)])
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minadder.checks import whole
+
 _generator = np.random.Generator(np.random.PCG64())
 
 
@@ -28,11 +30,7 @@ def manual_seed(seed: int) -> None:
     >>> import minadder as ma
     >>> ma.manual_seed(0)
     """
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"the seed must be an integer, not {seed!r}")
-    if seed < 0:
-        raise ValueError(f"the seed must be at least 0, not {seed}")
-    _generator.bit_generator.state = np.random.PCG64(seed).state
+    _generator.bit_generator.state = np.random.PCG64(whole(seed, "seed", 0, most=None)).state
 
 
 def generator() -> np.random.Generator:

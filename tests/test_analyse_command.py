@@ -160,7 +160,7 @@ def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     [
         (("weights", "--epochs", "0"), "--epochs: must be an integer of at least 1, not 0"),
         (("gradients", "--seeds", "x"), "--seeds: must be an integer of at least 1, not 'x'"),
-        (("variance", "--seed", "-1"), "--seed: must be an integer of at least 0, not -1"),
+        (("variance", "--seed", "-1"), "--seed: must be an integer from 0 to 4294967295, not -1"),
         (("cube",), "invalid choice: 'cube'"),
         ((), "required: part"),
     ],

@@ -218,10 +218,10 @@ def test_constants_of_batch_norm(wrong: Any) -> None:
 
 @pytest.mark.parametrize("wrong", [None, "0", 1.5, True, np.array(1.5), np.array([1, 2]), [1], 1j])
 def test_seeds(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="the seed must be an integer, not"):
+    with pytest.raises(TypeError, match="seed must be an int, not"):
         ma.manual_seed(wrong)
     for below in (-1, -(10**5000)):
-        with pytest.raises(ValueError, match="the seed must be at least 0"):
+        with pytest.raises(ValueError, match="seed must be at least 0"):
             ma.manual_seed(below)
 
 
@@ -250,14 +250,14 @@ def test_kinds_of_layers(wrong: Any) -> None:
     with pytest.raises(ValueError, match="the kind of layer must be one of 'conv', 'adder'"):
         nn.convert(net, wrong)
     for no_net in (None, [net], "net", X):
-        with pytest.raises(TypeError, match=r"convert needs a network of minadder\.nn, not"):
+        with pytest.raises(TypeError, match="net must be a network"):
             nn.convert(no_net, "adder")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", [None, "eval", 1, 0.0])
 def test_modes_and_hooks(wrong: Any) -> None:
     net = nn.ReLU()
-    with pytest.raises(TypeError, match=r"train\(\) takes True or False"):
+    with pytest.raises(TypeError, match="mode must be True or False"):
         net.train(wrong)
     with pytest.raises(TypeError, match="a hook is a function"):
         net.register_forward_hook(wrong)

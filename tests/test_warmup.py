@@ -87,7 +87,7 @@ def test_every_kernel_that_is_called_from_python_is_ready_for_both_dtypes(warm: 
     told = [line for line in warm.stdout.splitlines() if line.startswith(("missing", "complete"))]
     assert [line for line in told if line.startswith("missing")] == []
     names = {line.split()[-1] for line in told}
-    assert names >= {"sgd_pass", "adam_pass", "update_running", "cross_entropy_on_threads"}
+    assert names >= {"sgd_pass", "adam_pass", "update_running", "cross_entropy_task"}
 
 
 def test_a_second_warmup_compiles_nothing_and_takes_seconds(warm: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minadder import ops
+from minadder.checks import choice
 from minadder.nn.module import Module, as_input
 from minadder.ops.losses import REDUCTIONS
 from minadder.tensor import Operand, Tensor
@@ -21,9 +22,7 @@ class Loss(Module):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
-        if reduction not in REDUCTIONS:
-            raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, not {reduction!r}")
-        self.reduction = reduction
+        self.reduction = choice(reduction, "reduction", REDUCTIONS)
 
     def extra_repr(self) -> str:
         """Return the reduction."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from minadder.arrays import plain
 from minadder.autograd import Array, Function
+from minadder.checks import choice
 from minadder.kernels.losses import cpu as kernels
 from minadder.tensor import Operand, Tensor, as_tensor, check_tensors, raw
 
@@ -65,8 +66,7 @@ class BCEWithLogits(Function):
 
 def check_reduction(reduction: str, shape: tuple[int, ...], size: int) -> None:
     """Raise ValueError for a reduction that does not exist, and for the mean over no losses."""
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, not {reduction!r}")
+    choice(reduction, "reduction", REDUCTIONS)
     if reduction == "mean" and size == 0:
         raise ValueError(f"the mean over no losses is not defined: the logits' shape is {shape}")
 
