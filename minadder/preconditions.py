@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from minadder import random
 from minadder.autograd import Array, no_grad
 from minadder.data import Loader
 from minadder.evaluation import evaluating, targets
+from minadder.files import as_path, where_to_write
 from minadder.nn import BCEWithLogitsLoss, CrossEntropyLoss, Module
 from minadder.nn.batchnorm import BatchNorm
 from minadder.tensor import Tensor
@@ -32,12 +31,9 @@ def check_can_write(path: str | Path) -> None:
     ...
     FileNotFoundError: [Errno 2] cannot be written (No such file or directory): 'no such folder/net.safetensors'
     """
-    place = Path(path)
+    place = as_path(path)
     try:
-        if place.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        # where the path is a link, the file that it leads to is written
-        with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(place))) as file:  # noqa: PTH120
+        with tempfile.TemporaryFile(dir=where_to_write(place)[0].parent) as file:
             file.write(b"x")
     except OSError as error:
         raise OSError(error.errno, f"cannot be written ({error.strerror})", str(place)) from None

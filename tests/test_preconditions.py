@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def test_a_folder_in_the_place_of_a_result_is_found_before_the_work(
         (out / name).mkdir(parents=True)
         assert cli.main([*words, "--quick", "--out", str(out)]) == 1
         told = capsys.readouterr()
-        assert f"{out / name}: cannot be written (Is a directory)" in told.err
+        assert f"{out / name}: cannot be written (it is a directory, not a file)" in told.err
         assert told.out == ""
         assert len(told.err.splitlines()) == 1
 
@@ -339,3 +340,9 @@ def test_an_error_at_the_end_alone_is_raised_after_all_were_told() -> None:
     with pytest.raises(OSError, match="late"):
         fit(points(), callbacks=[one, other])
     assert other.ended == 1
+
+
+def test_a_pipe_in_the_place_of_a_file_is_found_before_the_first_step(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "checkpoint.safetensors")
+    with pytest.raises(OSError, match="cannot be written .*pipe"):
+        check_can_write(tmp_path / "checkpoint.safetensors")

@@ -49,8 +49,8 @@ def fitting(module: Module, state: Mapping[str, Any]) -> list[tuple[Parameter | 
             f"the state does not fit {type(module).__name__}: missing {sorted(missing) or 'nothing'}, "
             f"unknown {unknown or 'nothing'}"
         )
-    for path, values in given.items():
-        wanted = raw(own[path])
+    for path in (path for path in own if path in given):  # files have them in any order
+        values, wanted = given[path], raw(own[path])
         if values.shape != wanted.shape or values.dtype != wanted.dtype:
             raise ValueError(
                 f"{path} of {type(module).__name__} has shape {wanted.shape}, dtype {wanted.dtype}, but the "

@@ -192,7 +192,9 @@ OPERATIONS = (
         lambda x, axis, correction, keepdims: np.std(x, axis, ddof=correction, keepdims=keepdims),
         exact=False,
     ),
-    Operation("reshape", lambda x, shape: ops.reshape(x, shape), samples.reshaped, np.reshape),
+    Operation(
+        "reshape", lambda x, shape: ops.reshape(x, shape), samples.reshaped, lambda x, shape: np.reshape(x, shape)
+    ),
     Operation("transpose", lambda x, axes: ops.transpose(x, *axes), samples.transposed, np.transpose),
     Operation("broadcast_to", ops.broadcast_to, samples.broadcast, np.broadcast_to),
     Operation("getitem", ops.getitem, samples.indexed, lambda x, index: x[index]),
