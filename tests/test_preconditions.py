@@ -344,5 +344,5 @@ def test_an_error_at_the_end_alone_is_raised_after_all_were_told() -> None:
 
 def test_a_pipe_in_the_place_of_a_file_is_found_before_the_first_step(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "checkpoint.safetensors")
-    with pytest.raises(OSError, match="cannot be written .*pipe"):
+    with pytest.raises(OSError, match=r"cannot be written .*pipe"):
         check_can_write(tmp_path / "checkpoint.safetensors")
