@@ -97,13 +97,28 @@ def own_part(part: Any) -> Any:
     if part is None or part is Ellipsis or isinstance(part, bool):
         return part
     if isinstance(part, slice):
-        bounds = (None if n is None else operator.index(n) for n in (part.start, part.stop, part.step))
-        return slice(*bounds)
+        return slice(*(None if bound is None else slice_bound(bound) for bound in (part.start, part.stop, part.step)))
     if isinstance(part, np.ndarray):
         return np.array(plain(part, "the index"))
     if hasattr(part, "__index__"):
-        return operator.index(part)
+        return position(part)
     numbers = np.array(part)
     if not numbers.size and isinstance(part, Sequence):
         return numbers.astype(int)
     return numbers if numbers.dtype.kind in "iub" else part
+
+
+def position(part: Any) -> int:
+    """Return a number of an index as an int; IndexError for one that no axis has, TypeError for what is none."""
+    number = operator.index(part)
+    if number.bit_length() > MOST_BITS:
+        raise IndexError(f"the index is an int of {number.bit_length()} bits, more than any axis has places")
+    return number
+
+
+def slice_bound(bound: Any) -> int:
+    """Return a bound of a slice as an int; TypeError for another."""
+    try:
+        return operator.index(bound)
+    except TypeError:
+        raise TypeError(f"the index: a bound of a slice is an int or None, not {type(bound).__name__}") from None

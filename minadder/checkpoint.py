@@ -15,6 +15,7 @@ import numpy as np
 
 from minadder import random
 from minadder.autograd import Array
+from minadder.checks import instance
 from minadder.files import as_path, open_file, shown, write_file
 from minadder.nn import Module
 from minadder.optim.optimizer import Optimizer
@@ -147,7 +148,7 @@ def save(net: Module, path: str | Path) -> None:
     >>> bool((net.weight == other.weight).all())
     True
     """
-    write_arrays(path, net.state_dict())
+    write_arrays(path, instance(net, "net", Module, "a network (an nn.Module)").state_dict())
 
 
 def load(net: Module, path: str | Path) -> None:
@@ -167,6 +168,7 @@ def load(net: Module, path: str | Path) -> None:
     ValueError
         When the file is damaged, far too large, or a name, shape or dtype does not fit the network.
     """
+    instance(net, "net", Module, "a network (an nn.Module)")
     arrays, _ = read_arrays(path, most_for(net))
     try:
         net.load_state_dict(arrays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minadder.autograd import Array, Version, backward
+from minadder.checks import shown
 from minadder.grad_mode import no_grad, recording
 from minadder.tensor import Tensor
 
@@ -169,8 +171,9 @@ def check_inputs(f: Any, tensors: tuple[Any, ...], eps: float, rtol: float, atol
     for name, value in (("eps", eps), ("rtol", rtol), ("atol", atol)):
         if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
             raise TypeError(f"{name} must be a number, not {value!r}")
-        if not 0 <= value < np.inf or (name == "eps" and value == 0):
-            raise ValueError(f"{name} must be finite and {'above' if name == 'eps' else 'at least'} 0, not {value}")
+        if not 0 <= value <= sys.float_info.max or (name == "eps" and value == 0):
+            least = "above" if name == "eps" else "at least"
+            raise ValueError(f"{name} must be finite and {least} 0, not {shown(value)}")
     if not any(tensor.requires_grad for tensor in tensors):
         raise ValueError("no input has requires_grad=True, so there is no gradient to check")
     if not any(tensor.requires_grad and tensor.size for tensor in tensors):

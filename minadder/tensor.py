@@ -225,6 +225,7 @@ class Tensor(Attached):
                     f"the gradient has shape {start.shape}, dtype {start.dtype}; this tensor has shape {self.shape}, "
                     f"dtype {self.dtype}"
                 )
+        truth(retain_graph, "retain_graph")
         if self._node is None:
             self._accumulate(start)
         else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -278,3 +280,48 @@ def test_reshape_takes_no_other_number_below_0_for_what_is_left() -> None:
     for sizes in ((-2,), (3, -2), (-3, -2)):
         with pytest.raises(ValueError, match="at least 0, or -1 for what is left"):
             X.reshape(*sizes)
+
+
+@pytest.mark.parametrize("wrong", [None, "no", 1, 2**63, 10**400, [True], np.ones(2)])
+def test_flags_of_operations(wrong: Any) -> None:
+    images = ma.tensor(np.ones((1, 1, 2, 2), np.float32))
+    gamma = ma.tensor(np.ones(3, np.float32))
+    calls = [partial(getattr(ops, name), X, keepdims=wrong) for name in ("sum", "mean", "max", "min", "var", "std")]
+    calls += [
+        partial(ops.avg_pool2d, images, 2, count_include_pad=wrong),
+        partial(ops.batch_norm_train, X, gamma, gamma, relu=wrong),
+        partial(ma.tensor(1.0, requires_grad=True).backward, retain_graph=wrong),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"keepdims|count_include_pad|relu|retain_graph"):
+            call()
+
+
+@pytest.mark.parametrize("wrong", [None, "x", math.nan, math.inf, 0.5, 2**63, 10**400, [1], True])
+def test_numbers_of_operations(wrong: Any) -> None:
+    gamma = ma.tensor(np.ones(3, np.float32))
+    x = ma.tensor([1.0], dtype="float64", requires_grad=True)
+    for name, call in (
+        ("correction", partial(ops.var, X, correction=wrong)),
+        ("correction", partial(ops.std, X, correction=wrong)),
+        ("eps", partial(ops.batch_norm_train, X, gamma, gamma, eps=-1 if wrong in (0.5, 2**63) else wrong)),
+        ("rtol", partial(ma.gradcheck, lambda x: x * x, x, rtol=-1 if wrong in (0.5, 2**63) else wrong)),
+    ):
+        with pytest.raises((TypeError, ValueError), match=name):
+            call()
+
+
+def test_indices_beyond_all_axes_and_what_is_no_network() -> None:
+    for index in (2**63, (0, 10**400), slice("a", None)):
+        with pytest.raises((IndexError, TypeError), match="the index"):
+            X[index]
+    for net in ("x", None, nn.Linear):
+        for call in (ma.save, ma.load):
+            with pytest.raises(TypeError, match="net must be a network"):
+                call(net, "net.safetensors")  # type: ignore[arg-type]
+
+
+def test_a_buffer_with_masked_entries_is_refused() -> None:
+    norm = nn.BatchNorm1d(2)
+    with pytest.raises(TypeError, match="masked"):
+        norm.running_mean = np.ma.array([1.0, 2.0], mask=[True, False])

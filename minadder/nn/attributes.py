@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minadder.arrays import plain
 from minadder.nn.parameter import Parameter
 from minadder.tensor import Tensor, kind
 
@@ -39,6 +40,8 @@ def check_attribute(module: Module, name: str, value: Any) -> None:
         raise TypeError(f"{where} is a module, and {kind(value)} is none: assign a module or None")
     if name in module._buffer_names and not isinstance(value, np.ndarray):
         raise TypeError(f"{where} is a buffer; assign an array, not {kind(value)}: use .numpy() or np.asarray(...)")
+    if name in module._buffer_names:
+        plain(value, where)
     if type(value) is Tensor and value.requires_grad and value.is_leaf:
         warnings.warn(
             f"{where} is a tensor that requires a gradient but no parameter, and is neither trained nor saved: assign "

@@ -8,6 +8,7 @@ import numpy as np
 
 from minadder.arrays import plain
 from minadder.autograd import Array, Function
+from minadder.checks import flag, number
 from minadder.kernels.batchnorm import cpu as kernels
 from minadder.tensor import Tensor, check_tensors
 
@@ -80,10 +81,7 @@ def check(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> None:
         )
     if not x.dtype == gamma.dtype == beta.dtype:
         raise TypeError(f"the input is {x.dtype}, weight and bias are {gamma.dtype} and {beta.dtype}: use .astype(...)")
-    if isinstance(eps, bool) or not isinstance(eps, (int, float, np.integer, np.floating)):
-        raise TypeError(f"eps must be a number, not {eps!r}")
-    if not eps > 0:
-        raise ValueError(f"eps must be above 0, not {eps}")
+    number(eps, "eps", "(0, inf)")
 
 
 def batch_norm_train(
@@ -123,7 +121,7 @@ def batch_norm_train(
             f"Use a larger batch, or eval()"
         )
     statistics: list[Array] = []
-    y = BatchNormTrain.apply(x, gamma, beta, eps=eps, relu=bool(relu), statistics=statistics)
+    y = BatchNormTrain.apply(x, gamma, beta, eps=eps, relu=flag(relu, "relu"), statistics=statistics)
     return y, statistics[0], statistics[1]
 
 
@@ -148,4 +146,4 @@ def batch_norm_eval(
         plain(values, name)
         if values.shape != gamma.shape:
             raise ValueError(f"{name} must have shape {gamma.shape}, one value per channel, not {values.shape}")
-    return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps, relu=bool(relu))
+    return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps, relu=flag(relu, "relu"))

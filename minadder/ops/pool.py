@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minadder.autograd import Array, Function
+from minadder.checks import flag
 from minadder.kernels.geometry import Pair, Size, output_size, pair
 from minadder.kernels.pool import cpu as kernels
 from minadder.tensor import Tensor, check_tensors
@@ -136,4 +137,6 @@ def avg_pool2d(
     """
     check_tensors("avg_pool2d", x=x)
     kernel, step, pad, _ = window(x, kernel_size, stride, padding, 1)
-    return AvgPool2d.apply(x, kernel_size=kernel, stride=step, padding=pad, count_include_pad=bool(count_include_pad))
+    return AvgPool2d.apply(
+        x, kernel_size=kernel, stride=step, padding=pad, count_include_pad=flag(count_include_pad, "count_include_pad")
+    )

@@ -7,6 +7,7 @@ import operator
 import numpy as np
 
 from minadder.autograd import Array, Function
+from minadder.checks import LARGEST, flag, whole
 from minadder.kernels.sums import sum_over
 from minadder.ops.arithmetic import masked
 from minadder.tensor import Tensor, check_tensors, method
@@ -110,7 +111,7 @@ class Deviation(Function):
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum over an axis, several axes, or all (None); over nothing it is 0."""
     check_tensors("sum", x=x)
-    return Sum.apply(x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
+    return Sum.apply(x, axes=axes_of(axis, x.ndim), keepdims=flag(keepdims, "keepdims"))
 
 
 @method("mean")
@@ -133,7 +134,7 @@ def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     check_tensors("max", x=x)
     axes = axes_of(axis, x.ndim)
     some(x, axes, "max")
-    return Max.apply(x, axes=axes, keepdims=keepdims)
+    return Max.apply(x, axes=axes, keepdims=flag(keepdims, "keepdims"))
 
 
 @method("min")
@@ -156,12 +157,13 @@ def var(x: Tensor, axis: Axis = None, correction: int = 1, keepdims: bool = Fals
     """
     check_tensors("var", x=x)
     axes = axes_of(axis, x.ndim)
+    correction = whole(correction, "correction", -LARGEST)
     if count(x.shape, axes) <= correction:
         raise ValueError(
             f"var over axis {axis} of shape {x.shape} has {count(x.shape, axes)} value(s), which must exceed the "
             f"correction (={correction}): pass correction=0 or use more values"
         )
-    return Var.apply(x, axes=axes, correction=correction, keepdims=keepdims)
+    return Var.apply(x, axes=axes, correction=correction, keepdims=flag(keepdims, "keepdims"))
 
 
 @method("std")
