@@ -117,7 +117,8 @@ def number(value: Any, name: str, interval: str) -> float:
     ...
     ValueError: momentum must be a number in [0, 1), got 1.5
     """
-    if isinstance(value, bool) or not isinstance(value, Real):
+    # each step of an optimiser checks several, which are floats
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, Real)):
         raise TypeError(f"{name} must be a number in {interval}, got {shown(value)} of type {type(value).__name__}")
     low, high = ends(interval)
     try:

@@ -65,7 +65,8 @@ class BatchNorm(Module):
         if not self.training:
             return ops.batch_norm_eval(x, self.weight, self.bias, self.running_mean, self.running_var, self.eps, relu)
         y, mean, var = ops.batch_norm_train(x, self.weight, self.bias, self.eps, relu)
-        self.num_batches_tracked += 1
+        batches = self.num_batches_tracked  # changed in place: an assignment to the module would be checked each time
+        batches += 1
         update_running(self.running_mean, self.running_var, mean, var, x.size // x.shape[1], self.momentum)
         return y
 
