@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minadder import checkpoint
+from minadder.autograd import Array
 from minadder.data import Loader
 from minadder.files import as_path, shown
 from minadder.nn import Module
@@ -43,14 +46,6 @@ def describe(
     loss: Module,
 ) -> dict[str, Any]:
     """Return what must be the same when a training is resumed, as JSON can hold it."""
-    groups = optimizer.state_dict()["groups"]
-    hyperparameters = {
-        # lr is what the schedule last made of initial_lr; the shapes are the net's
-        ("lr" if name == "initial_lr" else name) + (f" of group {number}" if len(groups) > 1 else ""): value
-        for number, group in enumerate(groups)
-        for name, value in group.items()
-        if name not in ("lr", "shapes")
-    }
     return {
         "net": description(net),
         "data": f"{train.dataset.name}, {len(train.dataset)} examples",
@@ -61,10 +56,21 @@ def describe(
         "data seed": train.seed,
         "epochs": epochs,
         "optimizer": type(optimizer).__name__,
-        **hyperparameters,
+        **hyperparameters(optimizer.state_dict()["groups"]),
         "schedule": description(schedule),
         "p_schedule": description(p_schedule),
         "loss": description(loss),
+    }
+
+
+def hyperparameters(groups: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the settings in an optimiser's groups by name, as its state has them."""
+    return {
+        # lr is what the schedule last made of initial_lr; the shapes are the net's
+        ("lr" if name == "initial_lr" else name) + (f" of group {number}" if len(groups) > 1 else ""): value
+        for number, group in enumerate(groups)
+        for name, value in group.items()
+        if name not in ("lr", "shapes")
     }
 
 
@@ -101,6 +107,8 @@ def go_on(run: Run, path: str | Path) -> None:
     try:
         check_settings(progress["settings"], run.settings)
         check_history(progress["history"], run.epochs)
+        check_groups(state["optimizer"], run.settings)
+        check_numbers(arrays)
     except ValueError as error:
         raise ValueError(f"{shown(place)} {error}") from None
     try:
@@ -122,6 +130,25 @@ def check_settings(before: Any, now: dict[str, Any]) -> None:
                 f"is of another training: its {name} is {one!r}, now it is {other!r}{why}. "
                 f"Resume with the same settings, or start a new training"
             )
+
+
+def check_groups(optimizer: Any, now: dict[str, Any]) -> None:
+    """Raise ValueError where an optimiser's state has other settings than the training that it is of."""
+    groups = optimizer.get("groups") if isinstance(optimizer, dict) else None
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        raise ValueError(f"holds no groups of an optimiser, but {groups!r:.200}")
+    for name, kept in hyperparameters(groups).items():
+        if name in now and kept != now[name]:
+            raise ValueError(
+                f"was altered: the {name} of its optimiser is {kept!r:.200}, that of its training {now[name]!r:.200}"
+            )
+
+
+def check_numbers(arrays: dict[str, Array]) -> None:
+    """Raise ValueError for NaN in what a training is to go on from; none that is sound leaves any."""
+    broken = [name for name, array in arrays.items() if array.dtype.kind == "f" and np.isnan(array).any()]
+    if broken:
+        raise ValueError(f"holds NaN in {', '.join(broken)}: it was altered; start a new training")
 
 
 def check_history(history: Any, epochs: int) -> None:

@@ -253,3 +253,44 @@ def test_a_random_state_of_another_form_leaves_the_generator_as_it_is(change: di
     with pytest.raises(ValueError, match="not the state of a random generator"):
         ma.random.set_generator_state({**before, **change})
     assert ma.random.generator_state() == before
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_an_optimiser_with_other_settings_than_its_training_is_refused(kind: str, tmp_path: Path) -> None:
+    net, optimizer, options = make(kind)
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        ma.fit(net, optimizer=optimizer, callbacks=[callbacks.Checkpoint(path), Stop()], **options)
+    arrays, state = checkpoint.read_training(path)
+    for name in state["optimizer"]["groups"][0].keys() - {"lr", "shapes"}:
+        altered = copy.deepcopy(state)
+        value = altered["optimizer"]["groups"][0][name]
+        altered["optimizer"]["groups"][0][name] = [0.5, 0.5] if name == "betas" else 0.25 if value != 0.25 else 0.5
+        with pytest.raises(ValueError, match=r"the .* of its optimiser is"):
+            go_on_from(tmp_path / "altered", arrays, altered, kind)
+
+
+@pytest.mark.parametrize("part", ["net/", "optimizer/"])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_arrays_that_hold_nan_are_refused(kind: str, part: str, tmp_path: Path) -> None:
+    net, optimizer, options = make(kind)
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        ma.fit(net, optimizer=optimizer, callbacks=[callbacks.Checkpoint(path), Stop()], **options)
+    arrays, state = checkpoint.read_training(path)
+    name = next(name for name, array in arrays.items() if name.startswith(part) and array.dtype.kind == "f")
+    arrays[name] = np.full_like(arrays[name], np.nan)
+    with pytest.raises(ValueError, match=f"holds NaN in {name}"):
+        go_on_from(tmp_path / "altered", arrays, state, kind)
+
+
+def go_on_from(path: Path, arrays: dict[str, Any], state: Any, kind: str) -> None:
+    """Write a checkpoint of such content, and go on from it with a net that must stay as it was where that fails."""
+    checkpoint.write_arrays(path, arrays, state)
+    net, optimizer, options = make(kind)
+    before = everything(net, optimizer, None)
+    try:
+        ma.fit(net, optimizer=optimizer, resume=path, **options)
+    except ValueError:
+        assert everything(net, optimizer, None) == before
+        raise
