@@ -150,3 +150,10 @@ def test_ctrl_c_ends_all_processes_with_one_line(tmp_path: Path, name: str, begu
     assert errors.splitlines()[-1].startswith("minadder: interrupted")
     assert not re.search("Traceback|KeyboardInterrupt|[Ww]arning", errors), errors
     assert gone(process.pid, os.killpg)
+
+
+def test_processes_that_end_while_jobs_wait_for_them_do_so_without_an_error() -> None:
+    """An error of a thread is a warning of pytest's, which fails the test."""
+    with closing(workers.in_processes(time.sleep, [0.0, *[60.0] * 20], 2)) as results:
+        next(results)
+        time.sleep(0.5)  # both have taken a job, so that there is room for others in their queue

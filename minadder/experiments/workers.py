@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TypeVar
 
 from minadder import streams
@@ -39,18 +40,23 @@ def in_processes(
     if min(processes, len(jobs)) <= 1:
         yield from map(function, jobs)
         return
-    from concurrent.futures import as_completed
+    from concurrent.futures import FIRST_COMPLETED, wait
 
     from joblib.externals.loky import ProcessPoolExecutor
 
     executor = ProcessPoolExecutor(
         min(processes, len(jobs)), initializer=exec, initargs=(FIRST.format(os.getpid()), {}), env=ONE_THREAD
     )
+    waiting = iter(jobs)
     try:
         with ctrl_c_waits(), streams.filled():
-            results = [executor.submit(function, job) for job in jobs]
-        for result in as_completed(results):
-            yield result.result()
+            running = {executor.submit(function, job) for job in islice(waiting, processes)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            # one by one, since an executor that is shut down while jobs wait in it fails with a traceback
+            with ctrl_c_waits(), streams.filled():
+                running |= {executor.submit(function, job) for job in islice(waiting, len(done))}
+            yield from [result.result() for result in done]
     finally:
         executor.shutdown(kill_workers=True)
 
