@@ -258,6 +258,8 @@ def test_training_step_by_step_is_pytorchs():
     ],
 )
 def test_initial_weights_have_pytorchs_range(ours, theirs):
+    ma.manual_seed(0)
+    torch.manual_seed(0)
     for mine, other in zip(ours().parameters(), theirs().parameters(), strict=True):
         assert np.abs(mine.numpy()).max() == pytest.approx(other.detach().abs().max().item(), rel=0.02)
         assert mine.numpy().std() == pytest.approx(other.detach().std().item(), rel=0.1)
