@@ -28,7 +28,18 @@ def run(layer: str, seed: int, epochs: int) -> tuple[float, float]:
     name = f"mnist-lenet5-bn-{layer}-seed{seed}"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        arguments = ["train", "lenet5-bn", "--layer", layer, "--data", "mnist", "--epochs", str(epochs)]
+        arguments = [
+            "train",
+            "lenet5-bn",
+            "--layer",
+            layer,
+            "--data",
+            "mnist",
+            "--epochs",
+            str(epochs),
+            "--renew-batches",
+            "0",
+        ]
         arguments += ["--seed", str(seed), "--out", str(out)]
         begin = time.perf_counter()
         result = subprocess.run(

@@ -21,7 +21,9 @@ from minadder.autograd import Function, is_grad_enabled, no_grad
 from minadder.checkpoint import load, save
 from minadder.evaluation import evaluate
 from minadder.gradcheck import GradcheckError, gradcheck
+from minadder.prediction import predict, predict_proba
 from minadder.random import manual_seed
+from minadder.renewal import renew_statistics
 from minadder.tensor import Tensor, tensor
 from minadder.training import fit
 
@@ -47,6 +49,9 @@ __all__ = [
     "no_grad",
     "ops",
     "optim",
+    "predict",
+    "predict_proba",
+    "renew_statistics",
     "save",
     "tensor",
 ]

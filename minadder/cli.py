@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -58,12 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         return run(arguments)
     interruption.begin_work()
+    warnings.showwarning = show_warning  # type: ignore[assignment]
     try:
         with streams.filled():
             return run(sys.argv[1:])
     finally:
         interruption.end_work()
         streams.let_go()
+
+
+def show_warning(message: Warning | str, *where: object) -> None:
+    """Tell a warning in one line: a command's user is not helped by the place in the source."""
+    streams.tell(f"minadder: warning: {message}")
 
 
 def run(words: Sequence[str]) -> int:

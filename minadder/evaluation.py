@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, Union
 
 import numpy as np
 
 from minadder.autograd import Array, no_grad
 from minadder.checks import instance
-from minadder.data import Dataset, Loader
+from minadder.data import Examples, Loader
 from minadder.data.loader import as_loader
 from minadder.nn import BCEWithLogitsLoss, CrossEntropyLoss, Module
 from minadder.tensor import Tensor
 
 MANY_CLASSES = 100
 """From so many classes on the top-5 accuracy is told, as it is of ImageNet's 1000."""
+
+
+Data = Union[Loader, Examples, "tuple[Any, Any]"]
+"""What stands for data: a Loader, a data set, or a pair (X, y)."""
 
 
 class Measured(NamedTuple):
@@ -27,12 +31,38 @@ class Measured(NamedTuple):
     top5: float | None
 
 
-def evaluate(net: Module, data: Loader | Dataset, loss: Module | None = None) -> tuple[float, float]:
-    """Return the mean loss and the accuracy of a network on data, in evaluation mode; its mode is left as it was."""
-    return measure(net, data, loss)[:2]
+class Evaluation(NamedTuple):
+    """The mean loss, and the accuracy in [0, 1]."""
+
+    loss: float
+    accuracy: float
 
 
-def measure(net: Module, data: Loader | Dataset, loss: Module | None = None) -> Measured:
+def evaluate(net: Module, data: Data, loss: Module | None = None) -> Evaluation:
+    """Return the mean loss and the accuracy of a network on data, in evaluation mode; its mode is left as it was.
+
+    Parameters
+    ----------
+    net
+        The network.
+    data
+        A pair (X, y), a data set, or a Loader of one.
+    loss
+        A loss module; by default `nn.CrossEntropyLoss()`.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> from minadder import nn
+    >>> net = nn.Linear(2, 2, bias=False)
+    >>> net.weight.data = [[1.0, 0.0], [0.0, 1.0]]
+    >>> ma.evaluate(net, ([[3, 1], [1, 3]], [0, 0])).accuracy
+    0.5
+    """
+    return Evaluation(*measure(net, data, loss)[:2])
+
+
+def measure(net: Module, data: Data, loss: Module | None = None) -> Measured:
     """Return what `evaluate` does, and the top-5 accuracy."""
     check_net(net)
     loader = as_loader(data, "data")

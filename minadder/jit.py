@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from numba.core import config, event
 
 from minadder.kernel_cache import PACKAGE, KernelCache, cache_folder, can_keep
-from minadder.streams import tell
+from minadder.notices import notice
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -127,11 +128,12 @@ def is_changed(argument: Any, copied: Any) -> bool:
 
 
 class CompilationNotice(event.Listener):
-    """Tells on stderr, once for each name, that a kernel is being compiled: why a first call takes seconds."""
+    """Tells, once for each name, that a kernel is being compiled: why a first call takes seconds; adds those up."""
 
     def __init__(self) -> None:
         self.depth = 0
         self.announced: set[str] = set()
+        self.begin = self.seconds = 0.0
 
     def on_start(self, event: Any) -> None:
         """Announce the outermost of minadder's kernels under compilation."""
@@ -139,15 +141,18 @@ class CompilationNotice(event.Listener):
         if name is None:
             return
         self.depth += 1
+        if self.depth == 1:
+            self.begin = time.perf_counter()
         if self.depth == 1 and name not in self.announced:
             self.announced.add(name)
             kept = "once for this machine" if can_keep() else "no cache folder can be written, so in each process"
-            tell(f"minadder: compiling {name} ({kept}) …")
+            notice(f"minadder: compiling {name} ({kept}) …")
 
     def on_end(self, event: Any) -> None:
         """Count the kernel as done."""
         if kernel_name(event) is not None:
             self.depth -= 1
+            self.seconds += 0.0 if self.depth else time.perf_counter() - self.begin
 
 
 def kernel_name(event: Any) -> str | None:
@@ -162,4 +167,10 @@ def kernel_name(event: Any) -> str | None:
     return f"{module.split('.')[2]}.{function.__name__}"
 
 
-event.register("numba:compile", CompilationNotice())
+NOTICE = CompilationNotice()
+event.register("numba:compile", NOTICE)
+
+
+def seconds_compiling() -> float:
+    """Return how many seconds this process has been compiling kernels so far, which no estimate should count on."""
+    return NOTICE.seconds

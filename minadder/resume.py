@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ def describe(
     schedule: Schedule | None,
     p_schedule: LinearP | None,
     loss: Module,
+    renew_batches: int,
 ) -> dict[str, Any]:
     """Return what must be the same when a training is resumed, as JSON can hold it."""
     return {
@@ -60,6 +62,7 @@ def describe(
         "schedule": description(schedule),
         "p_schedule": description(p_schedule),
         "loss": description(loss),
+        "renew_batches": renew_batches,
     }
 
 
@@ -116,18 +119,33 @@ def go_on(run: Run, path: str | Path) -> None:
     except ValueError as error:
         raise ValueError(f"{shown(place)}: {error}") from None
     run.history = progress["history"]
+    warn_of_stretched(progress["settings"].get("epochs"), run.settings)
+
+
+def warn_of_stretched(before: Any, now: dict[str, Any]) -> None:
+    """Warn that schedules are now of another number of epochs, where they are."""
+    schedules = [f"{name} {now[name]}" for name in ("schedule", "p_schedule") if now[name] != repr(None)]
+    if before != now["epochs"] and schedules:
+        warnings.warn(
+            f"the training was to have {before} epochs and now has {now['epochs']}: its {' and its '.join(schedules)} "
+            f"goes on as if there had been {now['epochs']} from the start",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def check_settings(before: Any, now: dict[str, Any]) -> None:
-    """Raise ValueError for settings of another training; its message begins after the file's name."""
+    """Raise ValueError for settings of another training; its message begins after the file's name.
+
+    The number of epochs may be another: those that are done are only fewer or more of all.
+    """
     if not isinstance(before, dict):
         raise ValueError(f"holds no settings of a training, but {before!r:.200}")
     for name in [*now, *(before.keys() - now.keys())]:
-        if before.get(name) != now.get(name):
+        if name != "epochs" and before.get(name) != now.get(name):
             one, other = first_difference(before.get(name), now.get(name))
-            why = " (the learning rates of all epochs depend on how many there are)" if name == "epochs" else ""
             raise ValueError(
-                f"is of another training: its {name} is {one!r}, now it is {other!r}{why}. "
+                f"is of another training: its {name} is {one!r}, now it is {other!r}. "
                 f"Resume with the same settings, or start a new training"
             )
 
@@ -153,9 +171,10 @@ def check_numbers(arrays: dict[str, Array]) -> None:
 
 def check_history(history: Any, epochs: int) -> None:
     """Raise ValueError for all but a history of at most so many epochs; its message begins after the file's name."""
-    if not isinstance(history, list) or len(history) > epochs:
-        what = f"one of {len(history)} epochs" if isinstance(history, list) else f"{history!r:.200}"
-        raise ValueError(f"holds no history of at most {epochs} epochs, but {what}")
+    if not isinstance(history, list):
+        raise ValueError(f"holds no history of epochs, but {history!r:.200}")
+    if len(history) > epochs:
+        raise ValueError(f"is of a training that has done {len(history)} epochs, more than the {epochs} of this one")
     for number, entry in enumerate(history, start=1):
         if not isinstance(entry, dict) or type(entry.get("epoch")) is not int or entry["epoch"] != number:
             raise ValueError(f"holds a history whose epoch {number} is {entry!r:.200}")

@@ -195,7 +195,7 @@ def test_the_home_folder_may_be_written_by_its_sign(tmp_path, monkeypatch):
     net, other = models.mlp((2, 3, 2), "adder"), models.mlp((2, 3, 2), "adder")
     ma.save(net, "~/net.safetensors")
     ma.load(other, "~/net.safetensors")
-    options = {"epochs": 1, "optimizer": optim.SGD(net.parameters(), lr=0.1)}
+    options = {"epochs": 1, "optimizer": optim.SGD(net.parameters(), lr=0.1, adder_lr=optim.IncreasedLR(1))}
     ma.fit(net, data.xor(20), callbacks=[callbacks.Checkpoint("~/a.safetensors")], **options)
     assert len(ma.fit(net, data.xor(20), resume="~/a.safetensors", **options)) == 1
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.safetensors", "net.safetensors"]
@@ -204,7 +204,7 @@ def test_the_home_folder_may_be_written_by_its_sign(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("path", "error"), [(None, TypeError), (3, TypeError), (b"a", TypeError), ("", ValueError)])
 def test_what_is_no_path_is_refused_at_the_door(path, error):
     net = nn.Linear(1, 1)
-    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    optimizer = optim.SGD(net.parameters(), lr=0.1, adder_lr=optim.IncreasedLR(1))
     with pytest.raises(error, match="path must"):
         ma.save(net, path)
     with pytest.raises(error, match="path must"):

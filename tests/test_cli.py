@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,7 +106,6 @@ def test_resuming_a_finished_training_changes_nothing(finished):
         (("--lr", 0.5), "lr is 0.1, now it is 0.5"),
         (("--eta", 0.5), "'eta': 0.2}, now it is {'name': 'AdaptiveLR', 'eta': 0.5}"),
         (("--batch-size", 32), "batch_size is 64, now it is 32"),
-        (("--epochs", 4), "epochs is 3, now it is 4"),
         (("--layer", "conv"), "now it is '(fc1): Linear(1024, 100, bias=True)'"),
     ],
 )
@@ -115,6 +115,15 @@ def test_resuming_with_other_settings_is_refused(finished, capsys, change, messa
     assert cli.main([*map(str, train(out, "--resume", epochs=3)), *map(str, change)]) == 1
     assert message in capsys.readouterr().err
     assert net_bytes(out) == before
+
+
+def test_more_epochs_than_first_said_go_on_with_a_stretched_schedule(finished, tmp_path, capsys):
+    out = tmp_path / "longer"
+    shutil.copytree(finished[0], out)
+    with pytest.warns(UserWarning, match="to have 3 epochs and now has 4: its schedule Cosine"):
+        assert cli.main([*map(str, train(out, "--resume", epochs=3)), "--epochs", "4"]) == 0
+    assert "after epoch 4" in capsys.readouterr().out
+    assert [entry["epoch"] for entry in json.loads((out / "history.json").read_text())] == [1, 2, 3, 4]
 
 
 def wait_for(condition, process, seconds=120):

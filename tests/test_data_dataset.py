@@ -46,16 +46,8 @@ GOOD_LABELS = np.array([0, 1, 1])
     ("inputs", "labels", "num_classes", "error", "message"),
     [
         (np.zeros((4, 2), np.float32), GOOD_LABELS, 2, ValueError, r"\(4, 2\).*\(3,\)"),
-        (np.array(1, np.float32), GOOD_LABELS, 2, ValueError, "same length"),
-        (GOOD_INPUTS, GOOD_LABELS.reshape(3, 1), 2, ValueError, r"\(3, 1\)"),
         (GOOD_INPUTS, np.array([0, 1, 2]), 2, ValueError, r"0 … 1 for num_classes=2, got 0 … 2"),
-        (GOOD_INPUTS, np.array([-1, 0, 1]), 2, ValueError, r"got -1 … 1"),
         (GOOD_INPUTS, GOOD_LABELS, 0, ValueError, "num_classes must be at least 1, not 0"),
-        (GOOD_INPUTS.astype(np.float64), GOOD_LABELS, 2, TypeError, "inputs must have dtype float32, got float64"),
-        (GOOD_INPUTS, GOOD_LABELS.astype(np.int32), 2, TypeError, "labels must have dtype int64, got int32"),
-        (GOOD_INPUTS, GOOD_LABELS.astype(np.float32), 2, TypeError, "labels must have dtype int64, got float32"),
-        ([[0.0, 0.0]] * 3, GOOD_LABELS, 2, TypeError, "inputs must be a NumPy array .* got list"),
-        (GOOD_INPUTS, [0, 1, 1], 2, TypeError, "labels must be a NumPy array .* got list"),
         (GOOD_INPUTS, GOOD_LABELS, 2.0, TypeError, "num_classes must be an int, not 2.0"),
     ],
 )

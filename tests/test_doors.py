@@ -87,7 +87,7 @@ def training() -> dict[str, Any]:
     return {
         "net": made, "train": data.xor(8), "test": data.xor(8), "epochs": 1,
         "optimizer": optim.SGD(made.parameters(), lr=0.1), "schedule": None, "p_schedule": None, "loss": None,
-        "callbacks": (), "resume": None,
+        "callbacks": (), "resume": None, "batch_size": None, "renew_batches": 10, "verbose": False,
     }  # fmt: skip
 
 
@@ -383,9 +383,17 @@ def test_sizes_of_windows_are_machine_integers() -> None:
         ({"optimizer": "sgd"}, TypeError, r"optimizer must be an optimiser, such as optim\.SGD\(.*, not 'sgd' of type"),
         ({"optimizer": optim.SGD}, TypeError, r"not the class SGD: make one with SGD\(\.\.\.\)"),
         ({"optimizer": optim.SGD([parameter(2)], lr=0.1)}, ValueError, "changes no parameter of the net, a Sequential"),
-        ({"train": [[1.0, 2.0]]}, TypeError, r"train must be a data set, such as data\.Dataset\(inputs, labels"),
-        ({"train": (np.ones((2, 2)), np.ones(2))}, TypeError, r"train must be a data set"),
-        ({"test": np.ones((2, 2))}, TypeError, r"test must be a data set"),
+        (
+            {"train": [[1.0, 2.0]]},
+            TypeError,
+            r"train must be a pair \(X, y\) .* such as data\.Dataset\(X, y\), or a data\.Loader",
+        ),
+        (
+            {"train": (np.ones((2, 2)), np.full(2, 0.5))},
+            ValueError,
+            r"y of train must be class numbers 0, 1, 2, …, not 0\.5",
+        ),
+        ({"test": np.ones((2, 2))}, TypeError, r"test must be a pair \(X, y\)"),
         ({"train": data.Dataset}, TypeError, "not the class Dataset"),
         ({"epochs": 2.5}, TypeError, r"epochs must be an int, not 2\.5"),
         ({"epochs": 10**30}, ValueError, "epochs must be at most 9223372036854775807, not 10{30}"),

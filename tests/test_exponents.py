@@ -121,7 +121,7 @@ def test_layers_of_l1_have_no_entry_for_p_and_refuse_another() -> None:
             net,
             data.unit_ball(20),
             epochs=1,
-            optimizer=optim.SGD(net.parameters(), lr=0.1),
+            optimizer=optim.SGD(net.parameters(), lr=0.1, adder_lr=optim.IncreasedLR(1)),
             p_schedule=optim.LinearP(),
         )
 

@@ -240,4 +240,28 @@ def test_repr_tells_what_the_optimiser_holds() -> None:
         "weight_decay=0.0, nesterov=True, adder_lr=None, initial_lr=0.5\n"
         ")"
     )
-    assert "betas=(0.9, 0.999), eps=1e-08" in repr(optim.Adam(params))
+    assert "betas=(0.9, 0.999), eps=1e-08" in repr(optim.Adam(params, adder_lr=optim.AdaptiveLR()))
+
+
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam])
+def test_adder_filters_without_a_rule_are_warned_of_once(make: Any) -> None:
+    filters = [Parameter(np.ones((4, 5), np.float32), adder=True), Parameter(np.ones((2, 3), np.float32), adder=True)]
+    with pytest.warns(
+        UserWarning, match=r"2 parameter\(s\) are filters .* shape \(4, 5\), and adder_lr is None.*Adapt"
+    ) as seen:
+        optimizer = make([*filters, parameter(3)], lr=0.1)
+    optimizer.step()
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+    make(filters, lr=0.1, adder_lr=optim.AdaptiveLR())  # these three are meant: warnings are errors here
+    make(filters, lr=0.1, adder_lr=optim.IncreasedLR(1))
+    make([parameter(3)], lr=0.1)
+
+
+def test_an_increased_rate_of_1_is_none_bit_for_bit() -> None:
+    values = np.random.default_rng(0).standard_normal((2, 30)).astype(np.float32)
+    plain, adder = Parameter(values[0]), Parameter(values[0], adder=True)
+    for weight in (plain, adder):
+        weight.grad = Tensor(values[1])
+    optim.SGD([plain, adder], lr=0.1, momentum=0.9, weight_decay=1e-3, adder_lr=optim.IncreasedLR(1)).step()
+    assert plain.numpy().tobytes() == adder.numpy().tobytes()

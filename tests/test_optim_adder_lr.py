@@ -165,7 +165,8 @@ def test_each_group_may_have_its_own_rule() -> None:
     first, second = Parameter(np.zeros(1), adder=True), Parameter(np.zeros(1), adder=True)
     first.grad = second.grad = Tensor(np.ones(1))
     groups = [{"params": [first], "adder_lr": None}, {"params": [second]}]
-    optim.SGD(groups, lr=1.0, adder_lr=optim.IncreasedLR(5.0)).step()
+    with pytest.warns(UserWarning, match="adder_lr is None"):
+        optim.SGD(groups, lr=1.0, adder_lr=optim.IncreasedLR(5.0)).step()
     assert (first.item(), second.item()) == (-1.0, -5.0)
 
 

@@ -39,7 +39,14 @@ class Steps(Callback):
 def fit(train: Any, test: Any = None, net: nn.Module | None = None, **options: Any) -> Any:
     """Train a small net for one epoch."""
     net = models.mlp((4, 5, 3), "adder") if net is None else net
-    return ma.fit(net, train, test, epochs=1, optimizer=optim.SGD(net.parameters(), lr=0.1), **options)
+    return ma.fit(
+        net,
+        train,
+        test,
+        epochs=1,
+        optimizer=optim.SGD(net.parameters(), lr=0.1, adder_lr=optim.IncreasedLR(1)),
+        **options,
+    )
 
 
 # The last batch
@@ -146,7 +153,7 @@ def test_the_sum_of_losses_is_told_as_their_mean() -> None:
     net = models.mlp((4, 5, 3), "conv").eval()
     mean, total = (ma.evaluate(net, dataset, nn.CrossEntropyLoss(kind))[0] for kind in ("mean", "sum"))
     assert math.isclose(mean, total, rel_tol=1e-5)
-    zero = optim.SGD(net.parameters(), lr=1e-30)
+    zero = optim.SGD(net.parameters(), lr=1e-30, adder_lr=optim.IncreasedLR(1))
     told = [
         ma.fit(net, data.Loader(dataset, 16), epochs=1, optimizer=zero, loss=nn.CrossEntropyLoss(kind))[0]["train_loss"]
         for kind in ("mean", "sum")

@@ -65,7 +65,13 @@ def train(*more: Any) -> Any:
     rng = np.random.default_rng(0)
     points = data.Dataset(rng.standard_normal((40, 4)).astype(np.float32), np.arange(40) % 3, 3, "points")
     net = models.mlp((4, 5, 3), "adder")
-    return ma.fit(net, points, epochs=2, optimizer=optim.SGD(net.parameters(), lr=0.1), callbacks=more)
+    return ma.fit(
+        net,
+        points,
+        epochs=2,
+        optimizer=optim.SGD(net.parameters(), lr=0.1, adder_lr=optim.IncreasedLR(1)),
+        callbacks=more,
+    )
 
 
 @faulty

@@ -77,7 +77,13 @@ def test_top_5_is_told_of_many_classes_alone():
         test = data.Dataset(
             rng.standard_normal((70, 4)).astype(np.float32), rng.integers(0, classes, 70), classes, "many"
         )
-        entry = ma.fit(net, test, data.Loader(test, 32), epochs=1, optimizer=optim.SGD(net.parameters(), lr=0.1))[0]
+        entry = ma.fit(
+            net,
+            test,
+            data.Loader(test, 32),
+            epochs=1,
+            optimizer=optim.SGD(net.parameters(), lr=0.1, adder_lr=optim.IncreasedLR(1)),
+        )[0]
         if told:
             with ma.no_grad():
                 order = np.argsort(-net(test.inputs).numpy(), axis=1)[:, :5]
@@ -92,7 +98,7 @@ def test_top_5_is_told_of_many_classes_alone():
 def test_a_step_is_the_one_written_by_hand():
     net, optimizer = make()
     other, by_hand = make()
-    ma.fit(net, loader(), epochs=1, optimizer=optimizer, schedule=optim.Cosine())
+    ma.fit(net, loader(), epochs=1, optimizer=optimizer, schedule=optim.Cosine(), renew_batches=0)
     batches = list(loader())
     for number, (inputs, labels) in enumerate(batches):
         optim.Cosine().set_lr(by_hand, number / len(batches))
@@ -165,7 +171,6 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     net, optimizer = make()
     ma.fit(net, loader(), epochs=1, optimizer=optimizer, callbacks=[callbacks.Checkpoint(path)])
     for change, message in (
-        ({"epochs": 2}, r"epochs is 1, now it is 2 \(the learning rates of all epochs depend"),
         ({"lr": 0.2}, r"lr is 0\.1, now it is 0\.2"),
         ({"layer": "conv"}, r"net is .*AdderLinear\(4, 8.*now it is .*Linear\(4, 8, bias=True\)'\. Resume"),
         ({"schedule": optim.Cosine()}, "schedule is 'None', now it is \"Cosine"),
@@ -236,7 +241,7 @@ class Spoil(Callback):
     [
         (Spoil(np.nan), r"after epoch 2, fc2\.weight of the net hold NaN"),
         (Spoil(np.inf, buffer=True), r"after epoch 2, bn1\.running_var of the net hold NaN"),
-        (Spoil(3e38), r"the test loss is nan after epoch 2.*fc2 \(AdderLinear\).*its parameters are finite"),
+        (Spoil(3e38), r"the renewed statistics hold NaN.*fc2 \(AdderLinear\).*its parameters are finite"),
     ],
     ids=["parameter", "running statistics", "test loss"],
 )
@@ -268,7 +273,7 @@ def test_a_network_is_blamed_for_what_its_own_forward_does():
             return self.layer(x) * 1e38 * 1e38
 
     net = Overflowing()
-    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    optimizer = optim.SGD(net.parameters(), lr=0.1, adder_lr=optim.IncreasedLR(1))
     with pytest.raises(RuntimeError, match=r"NaN or Inf is the net \(Overflowing\): its input is finite"):
         ma.fit(net, loader(), epochs=1, optimizer=optimizer)
 
@@ -285,7 +290,7 @@ def test_the_diagnosis_leaves_the_net_as_it_was():
 
 def test_an_adder_layer_without_batch_norm_warns_once():
     net = nn.Sequential(nn.AdderLinear(4, 3))
-    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    optimizer = optim.SGD(net.parameters(), lr=0.1, adder_lr=optim.IncreasedLR(1))
     with pytest.warns(UserWarning, match=r"no batch norm directly behind 0 \(AdderLinear\)") as caught:
         ma.fit(net, loader(), epochs=2, optimizer=optimizer)
     assert len(caught) == 1
@@ -344,3 +349,14 @@ def test_the_checkpoint_is_complete_after_each_epoch(tmp_path):
     net, optimizer = make()
     ma.fit(net, loader(), epochs=3, optimizer=optimizer, callbacks=[callbacks.Checkpoint(path), Look()])
     assert epochs == [1, 2, 3]
+
+
+def test_an_optimiser_that_holds_other_parameters_is_warned_of():
+    net, _ = make()
+    other, _ = make()
+    parameters = [*net.parameters(), *other.parameters()]
+    optimizer = optim.SGD(parameters, lr=0.1, adder_lr=optim.AdaptiveLR(0.2))
+    with pytest.warns(
+        UserWarning, match=r"6 of the optimizer's 12 parameters, the first of shape \(8, 4\), are none of"
+    ):
+        ma.fit(net, loader(), epochs=1, optimizer=optimizer)

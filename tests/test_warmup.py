@@ -37,7 +37,7 @@ for make, count in MAKERS:
     shape = (1, 32, 32) if "conv3" in dict(net.named_children()) else (3, 32, 32)
     for optimizer in (
         optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True, adder_lr=optim.AdaptiveLR(0.2)),
-        optim.Adam(net.parameters(), lr=0.1),
+        optim.Adam(net.parameters(), lr=0.1, adder_lr=optim.IncreasedLR(1)),
     ):
         loss = nn.CrossEntropyLoss()(net(np.ones((count, *shape), np.float32)), np.zeros(count, int))
         optimizer.zero_grad()

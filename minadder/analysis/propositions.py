@@ -67,7 +67,7 @@ def descend(
     unit = nn.AdderLinear(len(point), 1, weight_grad=weight_grad)
     unit.to("float64")
     unit.weight.data = first[None]
-    optimizer = optim.SGD(unit.parameters(), lr=rate)
+    optimizer = optim.SGD(unit.parameters(), lr=rate, adder_lr=optim.IncreasedLR(1))
     inputs = ma.Tensor(point[None])
     filters = [first]
     for _ in range(steps):

@@ -100,6 +100,7 @@ def fit(
         ),
         schedule=optim.Cosine(),
         callbacks=[callbacks.Progress(), *more],
+        renew_batches=0,
     )
     accuracy = ma.evaluate(net, data.Loader(test, 1000))[1]
     streams.say(f"{name}: test accuracy {100 * accuracy:.2f} % after {epochs(options)} epochs")

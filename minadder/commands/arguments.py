@@ -13,6 +13,11 @@ def positive_int(text: str) -> int:
     return in_range(int, text, 1, "an integer of at least 1")
 
 
+def natural(text: str) -> int:
+    """Return an integer of at least 0."""
+    return in_range(int, text, 0, "an integer of at least 0")
+
+
 def seed(text: str) -> int:
     """Return an integer of at least 0 that a loader takes as its seed."""
     wanted = f"an integer from 0 to {MAX_SEED}"

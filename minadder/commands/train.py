@@ -15,7 +15,7 @@ from typing import Any
 import minadder as ma
 from minadder import callbacks, data, files, models, nn, optim, plot, streams
 from minadder.commands import results
-from minadder.commands.arguments import fraction, positive_float, positive_int, seed
+from minadder.commands.arguments import fraction, natural, positive_float, positive_int, seed
 from minadder.models.networks import HIDDEN_UNITS, NETWORKS, check_takes
 from minadder.nn.convert import KINDS
 from minadder.training import Epoch
@@ -98,6 +98,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--eta", type=positive_float, default=0.2, help="the adaptive learning rate's η (%(default)s, as on MNIST)"
+    )
+    parser.add_argument(
+        "--renew-batches",
+        type=natural,
+        default=10,
+        metavar="N",
+        help="before each test, make batch norm's running statistics, which lag behind fast filters, anew from N "
+        "batches, which cost as many forward passes; 0 tests with running averages, as the papers do (%(default)s)",
     )
     parser.add_argument(
         "--quick", action="store_true", help=f"on {QUICK_EXAMPLES} examples, to see in seconds that it works"
@@ -233,8 +241,9 @@ def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: 
         ),
         p_schedule=optim.LinearP(until=options.p_until) if options.layer == "adder-lp" else None,
         schedule=SCHEDULES[options.schedule](),
-        callbacks=(callbacks.Checkpoint(options.out / CHECKPOINT), callbacks.Progress()),
+        callbacks=[callbacks.Checkpoint(options.out / CHECKPOINT)],
         resume=resume,
+        renew_batches=options.renew_batches,
     )
     ma.save(net, options.out / "net.safetensors")
     files.write_file(options.out / "history.json", (json.dumps(history, indent=1) + "\n").encode())

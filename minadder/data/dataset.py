@@ -8,7 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from minadder.checks import instance, whole
+from minadder.checks import instance, number, seed_number, whole
+
+from .own import as_inputs, as_labels
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -43,45 +45,44 @@ class Examples(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Inputs with one class label each.
+    """Inputs with one class label each, such as your own: ``Dataset(X, y)``.
 
-    ``inputs``: float32 array ``(N, ...)``, for images ``(N, C, H, W)``. ``labels``: int64 array ``(N,)`` of
-    classes ``0 … num_classes - 1``. The arrays are held, not copied. N = 0 is allowed (a ``Loader`` refuses it).
+    ``inputs``: numbers ``(N, ...)``, a row for each example, for images ``(N, C, H, W)``: an array, a list, a tensor or
+    a pandas DataFrame. ``labels``: class numbers ``(N,)`` in ``0 … num_classes - 1``, of which the highest says how
+    many there are, unless ``num_classes`` does. ``name``: what to call it. Afterwards ``inputs`` is an array of float32
+    and ``labels`` of int64; those that are so already are held, not copied. N = 0 is allowed (a ``Loader`` refuses it).
 
-    Raises TypeError for anything but arrays of these dtypes and ValueError for shapes or labels that do not
-    fit; the message names the values.
+    Raises TypeError for what is no number and ValueError for shapes or labels that do not fit; the message names the
+    values, and how to number classes that have names.
 
-    >>> import numpy as np
     >>> from minadder.data import Dataset
-    >>> points = Dataset(np.zeros((4, 2), np.float32), np.array([0, 1, 1, 0]), num_classes=2, name="points")
+    >>> points = Dataset([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], name="XOR")
     >>> points
-    Dataset('points', 4 examples of shape (2,), 2 classes)
+    Dataset('XOR', 4 examples of shape (2,), 2 classes)
     >>> len(points.subset(3))
     3
     """
 
     inputs: NDArray[np.float32]
     labels: NDArray[np.int64]
-    num_classes: int
-    name: str
+    num_classes: int = None  # type: ignore[assignment]  # an int once it is made
+    name: str = "data"
 
     def __post_init__(self) -> None:
-        _check_array("inputs", self.inputs, np.float32)
-        _check_array("labels", self.labels, np.int64)
-        whole(self.num_classes, "num_classes", 1)
         instance(self.name, "name", str, "a string")
-        if self.labels.ndim != 1:
-            raise ValueError(f"labels must have shape (N,), got {self.labels.shape}")
-        if self.inputs.ndim == 0 or len(self.inputs) != len(self.labels):
+        inputs, labels = as_inputs(self.inputs), as_labels(self.labels)
+        if len(inputs) != len(labels):
             raise ValueError(
-                f"inputs and labels must have the same length: inputs have shape {self.inputs.shape}, "
-                f"labels {self.labels.shape}"
+                f"inputs and labels must have the same length: inputs have shape {inputs.shape}, labels {labels.shape}"
             )
-        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < self.num_classes:
+        highest = int(labels.max()) if labels.size else 0
+        classes = highest + 1 if self.num_classes is None else whole(self.num_classes, "num_classes", 1)
+        if highest >= classes:
             raise ValueError(
-                f"labels must lie in 0 … {self.num_classes - 1} for num_classes={self.num_classes}, "
-                f"got {self.labels.min()} … {self.labels.max()}"
+                f"labels must lie in 0 … {classes - 1} for num_classes={classes}, got {labels.min()} … {highest}"
             )
+        for name, value in (("inputs", inputs), ("labels", labels), ("num_classes", classes)):
+            object.__setattr__(self, name, value)  # the dataclass is frozen
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -107,11 +108,27 @@ class Dataset:
         n = whole(n, f"n of {self!r}.subset(n)", 0, len(self))
         return Dataset(self.inputs[:n], self.labels[:n], self.num_classes, self.name)
 
+    def split(self, test: float, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Two data sets (train, test), in mixed order, of which the second has a share of each class's examples.
 
-def _check_array(name: str, array: object, dtype: type[np.generic]) -> None:
-    wanted = np.dtype(dtype).name
-    fix = f"convert with np.asarray({name}, dtype=np.{wanted})"
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array of dtype {wanted}, got {type(array).__name__}: {fix}")
-    if array.dtype != dtype:
-        raise TypeError(f"{name} must have dtype {wanted}, got {array.dtype}: {fix}")
+        ``test``: the share, between 0 and 1. ``seed``: what decides who is in it. ValueError where either would be
+        empty.
+
+        >>> from minadder import data
+        >>> data.xor(100).split(0.2)
+        (Dataset('xor', 80 examples of shape (2,), 2 classes), Dataset('xor', 20 examples of shape (2,), 2 classes))
+        """
+        share = number(test, "test", "(0, 1)")
+        count = round(share * len(self))
+        if not 0 < count < len(self):
+            raise ValueError(
+                f"test={share:g} of {self!r} leaves {len(self) - count} for training and {count} for testing"
+            )
+        mixed = np.random.default_rng(seed_number(seed)).permutation(len(self))
+        by_class = mixed[np.argsort(self.labels[mixed], kind="stable")]
+        held_out = np.zeros(len(self), bool)
+        held_out[by_class[(2 * np.arange(count) + 1) * len(self) // (2 * count)]] = True  # evenly through the classes
+        return self._of(mixed[~held_out[mixed]]), self._of(mixed[held_out[mixed]])
+
+    def _of(self, members: NDArray[np.int64]) -> Dataset:
+        return Dataset(self.inputs[members], self.labels[members], self.num_classes, self.name)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minadder.checks import described, flag, seed_number, shown, whole
 
-from .dataset import Batch, Examples
+from .dataset import Batch, Dataset, Examples
+from .own import as_inputs, as_labels
 from .transforms import Transform
 
 
@@ -113,17 +115,48 @@ class Loader:
         return inputs
 
 
+SMALL, SMALL_BATCH, LARGE_BATCH = 10_000, 64, 256
+"""Of data sets with fewer examples than that a batch has 64, else 256, where nobody says how many."""
+
+
+def usual_batch_size(count: int) -> int:
+    """How many examples a batch of so many has where nobody says."""
+    return SMALL_BATCH if count < SMALL else LARGE_BATCH
+
+
 def check_examples(value: Examples, name: str) -> Examples:
     """Return a data set; TypeError for what lacks what ``Examples`` lists: for arrays, lists, paths, and classes."""
     lacks = [part for part in ("name", "num_classes", "shape", "__len__", "take", "subset") if not hasattr(value, part)]
     if lacks or isinstance(value, type):
         raise TypeError(
-            f"{name} must be a data set, such as data.Dataset(inputs, labels, num_classes, name) makes of arrays, "
-            f"not {described(value)}"
+            f"{name} must be a pair (X, y) of inputs and labels, a data set such as data.Dataset(X, y), or a "
+            f"data.Loader of one, not {described(value)}"
         )
     return value
 
 
-def as_loader(value: Loader | Examples, name: str, shuffle: bool = False) -> Loader:
-    """A ``Loader`` as it is, and for a data set its ``Loader`` with the defaults; TypeError for all else."""
-    return value if isinstance(value, Loader) else Loader(check_examples(value, name), shuffle=shuffle)
+def as_examples(value: Examples | tuple[Any, Any], name: str) -> Examples:
+    """A data set as it is, and for a pair (X, y) the ``Dataset`` of them; TypeError for all else."""
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise TypeError(f"{name} must be a pair (X, y) of inputs and labels, not a tuple of {len(value)}")
+        return Dataset(as_inputs(value[0], f"X of {name}"), as_labels(value[1], f"y of {name}"))
+    return check_examples(value, name)
+
+
+def as_loader(
+    value: Loader | Examples | tuple[Any, Any], name: str, shuffle: bool = False, batch_size: int | None = None
+) -> Loader:
+    """A ``Loader`` as it is, and for a data set or a pair (X, y) a ``Loader``; TypeError for all else.
+
+    ValueError for a batch size that contradicts that of a ``Loader``.
+    """
+    if isinstance(value, Loader):
+        if batch_size not in (None, value.batch_size):
+            raise ValueError(
+                f"batch_size is {shown(batch_size)}, but {name} is a Loader with batches of {value.batch_size}: give "
+                f"it there, or pass the data set"
+            )
+        return value
+    examples = as_examples(value, name)
+    return Loader(examples, usual_batch_size(len(examples)) if batch_size is None else batch_size, shuffle=shuffle)

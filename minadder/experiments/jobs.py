@@ -128,12 +128,14 @@ def run_job(job: Job, folder: Path, more: Sequence[Callback] = ()) -> Result:
                 momentum=0.9,
                 nesterov=True,
                 weight_decay=job["weight_decay"],
-                adder_lr=adder_lr.from_description(job["adder_lr"]),
+                adder_lr=adder_lr.from_description(job["adder_lr"]) or optim.IncreasedLR(1),
             ),
             schedule=optim.Cosine(),
             p_schedule=None if job["p_until"] is None else optim.LinearP(until=job["p_until"]),
             callbacks=(callbacks.Checkpoint(last), history, Lines(folder.name), *more),
             resume=last if last.exists() else None,
+            renew_batches=0,
+            verbose=False,
         )
     except RuntimeError as error:
         if DIVERGED not in str(error):

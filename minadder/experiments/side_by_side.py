@@ -132,7 +132,10 @@ class Descent:
         self.schedule, self.rule = optim.Cosine(), optim.AdaptiveLR(eta)
         parameters = list(self.net.parameters())
         self.filters = [parameter for parameter in parameters if parameter.adder]
-        self.optimizer = optim.SGD(parameters, lr=lr, momentum=0.9, nesterov=True, weight_decay=weight_decay)
+        rule = optim.IncreasedLR(1)  # the gradients are scaled before, those of each net by themselves
+        self.optimizer = optim.SGD(
+            parameters, lr=lr, momentum=0.9, nesterov=True, weight_decay=weight_decay, adder_lr=rule
+        )
 
     def go_on(self, iterations: int) -> None:
         """Do so many iterations."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
@@ -43,6 +44,7 @@ class Optimizer(ABC):
         self._check_groups(self.param_groups)
         self.state: dict[Tensor, dict[str, Array]] = {}
         self.steps = 0
+        warn_of_plain_adders(self.param_groups)
 
     @abstractmethod
     def _check_options(self, options: dict[str, Any], where: str) -> None:
@@ -221,6 +223,19 @@ class Optimizer(ABC):
         size = sum(parameter.size for parameter in params)
         shown = ", ".join(f"{name}={group[name]}" for name in self._names)
         return f"{len(params)} parameter(s), {size:,} values, {adders} adder filter(s); {shown}"
+
+
+def warn_of_plain_adders(groups: list[Group]) -> None:
+    """Warn of adder filters whose group has no rule for them."""
+    bare = [p for group in groups if group["adder_lr"] is None for p in group["params"] if getattr(p, "adder", False)]
+    if bare:
+        warnings.warn(
+            f"{len(bare)} parameter(s) are filters of adder layers, the first of shape {bare[0].shape}, and adder_lr "
+            f"is None: their gradients are so small that such nets hardly learn. Give "
+            f"adder_lr=optim.AdaptiveLR(eta=0.2), or optim.IncreasedLR(1) where no scaling is meant",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def plain(option: Any) -> Any:
