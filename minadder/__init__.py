@@ -21,6 +21,7 @@ from minadder.autograd import Function, is_grad_enabled, no_grad
 from minadder.checkpoint import load, save
 from minadder.evaluation import evaluate
 from minadder.gradcheck import GradcheckError, gradcheck
+from minadder.looking.summary import summary
 from minadder.random import manual_seed
 from minadder.tensor import Tensor, tensor
 from minadder.training import fit
@@ -48,5 +49,6 @@ __all__ = [
     "ops",
     "optim",
     "save",
+    "summary",
     "tensor",
 ]
