@@ -151,6 +151,17 @@ def test_a_layer_that_gives_out_several_tensors_shows_their_shapes() -> None:
     assert rows(str(summary))["Halves"] == ["2×3, 3×3, –", "0", "?", "?"]
 
 
+def test_an_output_without_a_batch_keeps_its_shape() -> None:
+    class Second(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x[0]
+
+    assert [layer.output_shape for layer in ma.summary(nn.Sequential(nn.ReLU(), Second()), (5, 3)).layers] == [
+        (5, 3),
+        (5, 3),
+    ]
+
+
 def test_a_power_without_a_count_is_said() -> None:
     net = nn.Sequential(nn.AdderLinear(2, 3), nn.AdderLinear(3, 1))
     net[0].p = 1.5
