@@ -21,6 +21,7 @@ from minadder.autograd import Function, is_grad_enabled, no_grad
 from minadder.checkpoint import load, save
 from minadder.evaluation import evaluate
 from minadder.gradcheck import GradcheckError, gradcheck
+from minadder.looking.summary import summary
 from minadder.prediction import predict, predict_proba
 from minadder.random import manual_seed
 from minadder.renewal import renew_statistics
@@ -53,5 +54,6 @@ __all__ = [
     "predict_proba",
     "renew_statistics",
     "save",
+    "summary",
     "tensor",
 ]

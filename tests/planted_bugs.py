@@ -893,8 +893,8 @@ BUGS = {
     ),
     "count: a layer called twice counts once": in_analysis(
         "counting.py",
-        "calls.setdefault(module, []).append((",
-        "calls.update({module: []}) or calls[module].append((",
+        "calls.setdefault(path, []).append(call",
+        "calls.update({path: []}) or calls[path].append(call",
         COUNT,
         "-k",
         "called_twice",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from minadder import nn
-from minadder.autograd import no_grad
-from minadder.checks import described, fits_memory, instance, shown, sizes
+from minadder.analysis.observing import Shape, observe, shape_without_batch
+from minadder.checks import described, instance, shown
 from minadder.models.residual import BasicBlock, Bottleneck
 from minadder.nn.batchnorm import BatchNorm
 from minadder.tensor import Tensor
+
+UNKNOWN = "no counter knows what it computes: tell by minadder.analysis.register_counter"
 
 PARTS = ("filters", "bias", "batch norm", "rest")
 """What operations are for: sums over filters; biases, and the scales of binary layers; batch norms; all else."""
@@ -56,7 +55,7 @@ class LayerCount:
 
     path: str
     kind: str
-    output_shape: tuple[int, ...] | None
+    output_shape: Shape | None
     parameters: int
     operations: Parts
 
@@ -231,33 +230,45 @@ def count(net: nn.Module, input_shape: Sequence[int]) -> Count:
     Operations(multiplications=0, additions=833040, xnors=0)
     """
     instance(net, "net", nn.Module, "a network (an nn.Module)")
-    input_shape = sizes(input_shape, "input_shape")
-    net = copy.deepcopy(net).eval()
-    for module in net.modules():
-        module._hooks = ()  # whoever listens is told nothing of this run
-    own = own_parameters(net)
-    calls: dict[nn.Module, list[tuple[Parts, tuple[int, ...]]]] = {}
-
-    def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        calls.setdefault(module, []).append((COUNTERS[type(module)](module, output), output.shape[1:]))
-
-    for path, module in net.named_modules():
-        if type(module) in COUNTERS:
-            module.register_forward_hook(record)
-        elif own[module]:
-            raise TypeError(
-                f"{path or 'the net'} ({type(module).__name__}) has parameters, but no counter knows what it computes: "
-                f"tell by minadder.analysis.register_counter"
-            )
-    fits_memory(input_shape, 8, "an input")
-    dtype = next((parameter.dtype for parameter in net.parameters()), np.dtype(np.float32))
-    with no_grad():
-        net(Tensor(np.zeros((1, *input_shape), dtype)))
-    paths = {module: path for path, module in net.named_modules()}
-    uncalled = [module for module in paths if own[module] and module not in calls]
+    own, modules = own_parameters(net), dict(net.named_modules())
+    for path, module in modules.items():
+        if own[module] and type(module) not in COUNTERS:
+            raise TypeError(f"{path or 'the net'} ({type(module).__name__}) has parameters, but {UNKNOWN}")
+    calls = observed_calls(net, input_shape)
+    counted = [path for path in calls if type(modules[path]) in COUNTERS]
+    for path in counted:
+        fault = next((call.fault for call in calls[path] if call.fault), None)
+        if fault:
+            raise ValueError(f"{path or 'the net'} ({type(modules[path]).__name__}): {fault}")
+    uncalled = [path for path, module in modules.items() if own[module] and path not in calls]
     return Count(
-        tuple(row(paths[module], module, own[module], calls.get(module, [])) for module in (*calls, *uncalled))
+        tuple(row(path, modules[path], own[modules[path]], calls.get(path, [])) for path in (*counted, *uncalled))
     )
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a module: its output's shape without the batch, its operations, or why they have no count."""
+
+    output_shape: Shape | None
+    operations: Parts
+    fault: str | None = None
+
+
+def observed_calls(net: nn.Module, input_shape: Sequence[int]) -> dict[str, list[Call]]:
+    """Return what one example calls, by path, in the order in which modules are first done; see `observe`."""
+    calls: dict[str, list[Call]] = {}
+    observe(net, input_shape, lambda path, *called: calls.setdefault(path, []).append(call_of(*called)))
+    return calls
+
+
+def call_of(module: nn.Module, output: Any) -> Call:
+    """Return a call of a module, without operations where no counter knows its class."""
+    shape, counter = shape_without_batch(output), COUNTERS.get(type(module))
+    try:
+        return Call(shape, {} if counter is None else counter(module, output))
+    except ValueError as error:
+        return Call(shape, {}, str(error))
 
 
 def own_parameters(net: nn.Module) -> dict[nn.Module, int]:
@@ -271,11 +282,16 @@ def own_parameters(net: nn.Module) -> dict[nn.Module, int]:
     return sizes
 
 
-def row(path: str, module: nn.Module, parameters: int, calls: list[tuple[Parts, tuple[int, ...]]]) -> LayerCount:
+def row(path: str, module: nn.Module, parameters: int, calls: Sequence[Call]) -> LayerCount:
     """Return the count of a layer over all its calls, with the shape of the last output."""
-    operations = {
-        part: sum((parts[part] for parts, _ in calls if part in parts), Operations())
+    shape = calls[-1].output_shape if calls else None
+    return LayerCount(path, type(module).__name__, shape, parameters, summed(calls))
+
+
+def summed(calls: Sequence[Call]) -> Parts:
+    """Return the operations of all calls, by part."""
+    return {
+        part: sum((call.operations[part] for call in calls if part in call.operations), Operations())
         for part in PARTS
-        if any(part in parts for parts, _ in calls)
+        if any(part in call.operations for call in calls)
     }
-    return LayerCount(path, type(module).__name__, calls[-1][1] if calls else None, parameters, operations)

@@ -10,12 +10,10 @@ from minadder import analysis, models, streams
 from minadder.analysis.cost import ENERGY
 from minadder.analysis.counting import PARTS, Count, Operations
 from minadder.commands.arguments import positive_int
+from minadder.looking.summary import MISSING, OPERATIONS, cells, shape_text
 from minadder.nn.convert import KINDS
 from minadder.tables import WIDTH, table
 from minadder.training import set_p
-
-MISSING = "–"
-HEADERS = ("multiplications", "additions", "XNORs")
 
 PAPERS = {
     "lenet5-bn": {"conv": ("~435 K", "~435 K", MISSING), "adder": ("almost none", "~870 K", MISSING)},
@@ -123,24 +121,19 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def cells(operations: Operations) -> list[str]:
-    """Return the three numbers, with commas."""
-    return [f"{number:,}" for number in (operations.multiplications, operations.additions, operations.xnors)]
-
-
 def layer_table(counted: Count, title: str) -> list[str]:
     """Return the table by layer, with all that each layer takes."""
     rows = [
         [
             f"{layer.path} ({layer.kind})",
-            MISSING if layer.output_shape is None else "×".join(map(str, layer.output_shape)) or "1",
+            shape_text(layer.output_shape),
             f"{layer.parameters:,}",
             *cells(layer.total()),
         ]
         for layer in counted.layers
     ]
     rows.append(["all", "", f"{counted.parameters:,}", *cells(counted.total(PARTS))])
-    return table(title, ["layer", "output", "parameters", *HEADERS], rows)
+    return table(title, ["layer", "output", "parameters", *OPERATIONS], rows)
 
 
 def total_table(counted: Count, papers: tuple[str, str, str] | None) -> list[str]:
@@ -156,7 +149,7 @@ def total_table(counted: Count, papers: tuple[str, str, str] | None) -> list[str
         rows.append(["papers", *papers])
     return table(
         "totals (a product is 1 multiplication and 1 addition, a distance 2 additions, an XNOR 1 and 1 addition)",
-        ["counted", *HEADERS],
+        ["counted", *OPERATIONS],
         rows,
     )
 

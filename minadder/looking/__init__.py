@@ -1,0 +1,1 @@
+"""Looking into nets: summaries, boundaries, graphs."""
