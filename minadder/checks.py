@@ -220,5 +220,5 @@ def memory() -> int:
     """Return the bytes of memory of this machine; where the system does not tell, the most that can be addressed."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # AttributeError: on Windows
+    except (AttributeError, ValueError, OSError):  # AttributeError: Windows, which promises none that it lacks
         return sys.maxsize

@@ -36,6 +36,7 @@ REQUIRED = {
     "safetensors": "safetensors",
     "joblib": "joblib",
     "threadpoolctl": "threadpoolctl",
+    "filelock": "filelock",
 }
 OPTIONAL = {
     "torch": "for `minadder bench` to compare with: pip install torch",

@@ -4,6 +4,11 @@ A file is written beside its place under a name of its own, flushed to the disk 
 it, in whatever thread or process, finds the old content or the new, and a killed process leaves the old file or the
 new one. What a killed writer left behind is deleted when the same file is written again: it is told from the file of a
 writer that is still at work by the lock which that one holds.
+
+Windows neither renames nor deletes a file that is open, nor puts another in its place. So a writer closes its file
+before it renames it, begins anew should another writer take it for a dead one's in between, and waits a moment where a
+reader, or a virus scanner, has the old one open. A reader may be told there that access is denied, in the moment of the
+renaming.
 """
 
 from __future__ import annotations
@@ -11,19 +16,29 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import re
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import lock_descriptor
 
 LONGEST_NAME = 100
 """Bytes of a file's name that are still kept in the name under which it is written; most systems take 255 in all."""
 NEW_FILE = 0o666
 """The permissions of a new file, of which the system takes away what the umask says."""
+
+WINDOWS = os.name == "nt"
+IN_USE = (5, 32)
+"""Windows' numbers of "access is denied" and "used by another process", of which a file that is open gives either."""
+PATIENCE = 2.0
+"""Seconds to wait for a file that another program has open; scanners take less."""
+AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+"""Has a pipe be opened without its other end; Windows has none among its files."""
 
 Content = bytes | memoryview
 
@@ -68,7 +83,7 @@ def as_path(path: str | os.PathLike[str], name: str = "path") -> Path:
     try:
         return place.expanduser()
     except RuntimeError:
-        user = text.partition("/")[0]
+        user = place.parts[0]
         raise ValueError(
             f"{name} is {shown(text)}, but nobody knows the home folder that {shown(user)} stands for: write the path "
             f"out, or ./{shown(text)} for a file of that name"
@@ -106,9 +121,12 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     """
     place = as_path(path)
     try:
-        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # else a pipe waits for its writer
+        descriptor = os.open(place, os.O_RDONLY | AT_ONCE)
     except FileNotFoundError:
         raise FileNotFoundError(f"{shown(place)}: there is no such file") from None
+    except PermissionError:  # what Windows says of a folder
+        check_ordinary(place.stat(), place)
+        raise
     try:
         check_ordinary(os.fstat(descriptor), place)
     except OSError:
@@ -191,6 +209,8 @@ def where_to_write(place: Path) -> tuple[Path, int | None]:
     check_ordinary(status, place)
     if any(is_open_as(descriptor, status) for descriptor in (1, 2)):  # as /dev/stdout: what is printed would be lost
         raise OSError(errno.EINVAL, "what the program prints goes there", str(place))
+    if WINDOWS and not status.st_mode & stat.S_IWUSR:  # elsewhere that hinders nobody from replacing it
+        raise PermissionError(errno.EACCES, "it is read-only", str(place))
     return target, status.st_mode & 0o777
 
 
@@ -204,31 +224,57 @@ def is_open_as(descriptor: int, status: os.stat_result) -> bool:
 
 def replace(target: Path, pieces: Sequence[Content], mode: int | None) -> None:
     """Write a file beside its place, then put it there; whatever interrupts this, nothing is left behind."""
-    descriptor, part = new_part(target, NEW_FILE if mode is None else mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            if mode is not None and os.fstat(descriptor).st_mode & 0o777 != mode:  # by the umask
-                os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-            part.replace(target)  # while the lock is held
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    while True:
+        descriptor, part = new_part(target, NEW_FILE if mode is None else mode | stat.S_IWUSR)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+                file.flush()
+                if mode is not None and os.fstat(descriptor).st_mode & 0o777 != mode:  # by the umask
+                    os.chmod(descriptor if os.chmod in os.supports_fd else part, mode)  # noqa: PTH101
+                os.fsync(descriptor)
+            move(part, target)
+            return
+        except BaseException as error:
+            lost = isinstance(error, FileNotFoundError) and not part.exists()  # deleted since its lock is gone
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            if not lost:
+                raise
 
 
 def new_part(target: Path, mode: int) -> tuple[int, Path]:
     """Return the descriptor and the path of a new file beside another, locked so that it is known to be in use."""
     while True:
         part = target.with_name(f".{short_name(target)}.{os.urandom(8).hex()}.part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with contextlib.suppress(OSError):  # some network file systems have no locks; nothing is deleted there
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock_descriptor(descriptor)
         if part.exists():
             return descriptor, part
         os.close(descriptor)  # taken for a dead writer's, and deleted, before it was locked
+
+
+def move(part: Path, target: Path) -> None:
+    """Put a file in another's place; where Windows says that this one is open, wait for a moment.
+
+    Raises
+    ------
+    PermissionError
+        When it stays open.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            part.replace(target)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in IN_USE:
+                raise
+            if time.monotonic() > end:
+                raise PermissionError(error.errno, f"{error.strerror}: another program may have it open") from None
+        time.sleep(0.01)
 
 
 def delete_remains(target: Path) -> None:
@@ -236,18 +282,19 @@ def delete_remains(target: Path) -> None:
     parts = re.compile(rf"\.{re.escape(short_name(target))}\.([0-9a-f]{{16}}\.)?part", re.DOTALL)
     with contextlib.suppress(OSError):  # a folder that may not be listed
         for name in filter(parts.fullmatch, os.listdir(target.parent)):  # noqa: PTH208  (names are enough)
-            with contextlib.suppress(OSError):  # locked by its writer, or gone
+            with contextlib.suppress(OSError):  # gone, or with Windows open in its writer
                 delete_unlocked(target.with_name(name))
 
 
 def delete_unlocked(part: Path) -> None:
-    """Delete a file unless another descriptor has it locked, which is a BlockingIOError."""
-    descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    """Delete a file unless another descriptor has it locked."""
+    descriptor = os.open(part, os.O_RDWR | AT_ONCE | getattr(os, "O_NOFOLLOW", 0))
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        part.unlink()
+        unlocked = lock_descriptor(descriptor, blocking=False)
     finally:
         os.close(descriptor)
+    if unlocked:
+        part.unlink()
 
 
 def short_name(target: Path) -> str:
@@ -260,7 +307,7 @@ def short_name(target: Path) -> str:
 
 def flush_folder(folder: Path) -> None:
     """Have the disk hold a folder's names, so that a new one survives a power cut too."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -8,6 +8,7 @@ while this is done are passed over; after some seconds of it, one ends the proce
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -21,8 +22,9 @@ class Terminated(KeyboardInterrupt):
     """The process was told to end: by `kill`, by a batch system, by a terminal that was closed."""
 
 
-WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "terminated"}
-"""The signals, and what they do to a command."""
+NAMES = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "terminated", "SIGBREAK": "terminated"}
+WORDS = {getattr(signal, name): word for name, word in NAMES.items() if hasattr(signal, name)}
+"""The signals that this system has, and what they do to a command."""
 
 SECONDS_TO_END = 3.0
 """How long the work may take to end before another signal ends the process."""
@@ -40,7 +42,7 @@ def is_command() -> bool:
     """Return whether this process was started as `minadder` or `python -m minadder`."""
     program = sys.argv[0] if getattr(sys, "argv", None) else ""
     if program != "-m":  # what it is while Python imports a package that it is to run
-        return os.path.basename(program) == "minadder"  # noqa: PTH119
+        return os.path.basename(program).removesuffix(".exe") == "minadder"  # noqa: PTH119
     words = sys.orig_argv
     place = next((place for place, word in enumerate(words) if word.startswith("-m")), 0)
     return "-mminadder" in (words[place], "".join(words[place : place + 2]))
@@ -113,6 +115,8 @@ def raise_again(lost: Any) -> None:
         sys.__unraisablehook__(lost)
         return
     State.at_work = True
-    again = threading.Timer(0.01, os.kill, (os.getpid(), State.number))
+    # Windows has os.kill end the process; elsewhere it also wakes the main thread.
+    send = signal.raise_signal if os.name == "nt" else functools.partial(os.kill, os.getpid())
+    again = threading.Timer(0.01, send, (State.number,))
     again.daemon = True
     again.start()

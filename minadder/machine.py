@@ -29,8 +29,8 @@ CGROUP = Path("/sys/fs/cgroup")
 CUDA_SECONDS = 2.0
 
 CUDA_DEVICES = """
-import ctypes
-library = ctypes.CDLL("libcuda.so.1")
+import ctypes, os
+library = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
 count, name = ctypes.c_int(), ctypes.create_string_buffer(256)
 if library.cuInit(0) == 0 and library.cuDeviceGetCount(ctypes.byref(count)) == 0:
     for device in range(count.value):

@@ -69,7 +69,7 @@ def as_typed(words: Sequence[str]) -> str:
     left_out = False
     for word in words:
         if not left_out and word != "--out" and not word.startswith("--out="):
-            kept.append(Path(word).name if word.startswith("/") else word)
+            kept.append(Path(word).name if Path(word).is_absolute() else word)
         left_out = word == "--out"
     return " ".join(["minadder", *map(quoted, kept)])
 

@@ -180,10 +180,10 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path, capsys):
 
 
 def test_a_folder_that_cannot_be_locked_is_told_and_used(tmp_path, monkeypatch, capsys):
-    def no_locks(descriptor, operation):
+    def no_locks(descriptor, blocking):
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
-    monkeypatch.setattr(train_command.fcntl, "flock", no_locks)
+    monkeypatch.setattr(train_command, "lock_descriptor", no_locks)
     with train_command.alone_in(tmp_path):
         assert f"{tmp_path} cannot be locked (Bad file descriptor)" in capsys.readouterr().err
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from minadder import checkpoint, cli, files, plot
 from minadder.data.idx import write_idx
 from minadder.files import as_path, open_file, read_file, shown, write_file
+from minadder.preconditions import check_can_write
 
 WRITERS = {
     "bytes": lambda path: write_file(path, b"new"),
@@ -120,19 +121,141 @@ def test_a_writer_whose_part_is_taken_for_a_dead_ones_begins_anew(
 ) -> None:
     locked = 0
 
-    def deleted_just_before(descriptor: int, how: int) -> None:
+    def deleted_just_before(descriptor: int, *, blocking: bool = True) -> bool:
         nonlocal locked
         locked += 1
         if locked == 1:
             files.delete_unlocked(next(tmp_path.glob(".file.*")))
-        flock(descriptor, how)
+        return lock(descriptor, blocking=blocking)
 
-    flock = fcntl.flock
-    monkeypatch.setattr(files.fcntl, "flock", deleted_just_before)
+    lock = files.lock_descriptor
+    monkeypatch.setattr(files, "lock_descriptor", deleted_just_before)
     write_file(tmp_path / "file", b"new")
     assert locked >= 2
     assert (tmp_path / "file").read_bytes() == b"new"
     assert names(tmp_path) == ["file"]
+
+
+def test_a_writer_whose_part_is_deleted_before_it_is_renamed_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = []
+
+    def deleted_just_before(part: Path, target: Path) -> None:
+        moved.append(part)
+        if len(moved) < 3:
+            files.delete_unlocked(part)
+        move(part, target)
+
+    move = files.move
+    monkeypatch.setattr(files, "move", deleted_just_before)
+    write_file(tmp_path / "file", b"new")
+    assert len(moved) == 3
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_that_is_deleted_while_a_file_is_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_folder(part: Path, target: Path) -> None:
+        part.unlink()
+        target.parent.rmdir()
+        move(part, target)
+
+    (tmp_path / "folder").mkdir()
+    move = files.move
+    monkeypatch.setattr(files, "move", without_folder)
+    with pytest.raises(FileNotFoundError, match="cannot write"):
+        write_file(tmp_path / "folder" / "file", b"new")
+
+
+class InUseError(PermissionError):
+    """What Windows says where a file that is open should be replaced."""
+
+    def __init__(self, number: int = 5) -> None:
+        super().__init__(errno.EACCES, "Access is denied")
+        self.winerror = number
+
+
+@pytest.mark.parametrize("number", [5, 32])
+def test_a_file_that_another_program_has_open_for_a_moment_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    tried = []
+
+    def open_at_first(part: Path, target: Path) -> Path:
+        tried.append(part)
+        if len(tried) < 4:
+            raise InUseError(number)
+        return moved(part, target)
+
+    (tmp_path / "file").write_bytes(b"old")
+    moved = Path.replace
+    monkeypatch.setattr(Path, "replace", open_at_first)
+    write_file(tmp_path / "file", b"new")
+    assert len(tried) == 4
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert names(tmp_path) == ["file"]
+
+
+@every_writer
+def test_a_file_that_stays_open_is_left_and_the_reason_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any
+) -> None:
+    def in_use(part: Path, target: Path) -> Path:
+        raise InUseError
+
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(Path, "replace", in_use)
+    monkeypatch.setattr(files, "PATIENCE", 0.05)
+    with pytest.raises(PermissionError, match="Access is denied: another program may have it open") as caught:
+        write(tmp_path / "file")
+    assert caught.value.filename == str(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_file_that_must_not_be_replaced_is_not_tried_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def forbidden(part: Path, target: Path) -> Path:
+        tried.append(part)
+        raise PermissionError(errno.EPERM, "Operation not permitted")  # as where only a file's owner may
+
+    monkeypatch.setattr(Path, "replace", forbidden)
+    with pytest.raises(PermissionError, match="not permitted"):
+        write_file(tmp_path / "file", b"new")
+    assert len(tried) == 1
+
+
+@every_writer
+def test_where_a_read_only_file_cannot_be_replaced_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any
+) -> None:
+    monkeypatch.setattr(files, "WINDOWS", True)
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(0o444)
+    with pytest.raises(PermissionError, match="it is read-only"):
+        write(tmp_path / "file")
+    with pytest.raises(PermissionError, match="it is read-only"):
+        check_can_write(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_that_the_system_refuses_to_open_is_called_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(place: Path, flags: int) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(place))  # as Windows does
+
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(IsADirectoryError, match="it is a directory"):
+        open_file(tmp_path)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        open_file(tmp_path / "file")
 
 
 @every_writer
@@ -286,12 +409,12 @@ def test_a_folder_that_cannot_be_flushed_is_no_failure(tmp_path: Path, monkeypat
 
 
 def test_a_system_without_locks_keeps_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(descriptor: int, how: int) -> None:
+    def refuse(descriptor: int, *, blocking: bool = True) -> bool:
         raise OSError(errno.ENOLCK, "No locks available")
 
     left = tmp_path / f".file.{'0' * 16}.part"
     left.write_bytes(b"half")
-    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    monkeypatch.setattr(files, "lock_descriptor", refuse)
     write_file(tmp_path / "file", b"new")
     assert names(tmp_path) == [left.name, "file"]
 

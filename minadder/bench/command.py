@@ -151,6 +151,8 @@ def measure_memory(options: argparse.Namespace, results: Results) -> list[str]:
 
     from minadder.bench import memory, steps, tables, torch_layers
 
+    if not memory.can_measure():
+        return ["memory: not measured, since this system does not tell a process's peak", ""]
     kinds = [steps.ADDER, steps.CONV, *([steps.TORCH] if torch_layers.torch is not None else [])]
     runs = [("lenet5-bn", 256, kind) for kind in kinds] + [("resnet20", 256, kind) for kind in kinds]
     if options.quick:

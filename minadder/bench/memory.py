@@ -11,8 +11,8 @@ highest ever (`ru_maxrss`) stands for it, which is the same unless start-up took
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -41,6 +41,11 @@ class Memory:
         return self.peak - self.before
 
 
+def can_measure() -> bool:
+    """Return whether this system tells a process's peak; Windows does not, where Python has no module `resource`."""
+    return importlib.util.find_spec("resource") is not None
+
+
 def status(field: str) -> int:
     """Return a field of /proc/self/status in bytes.
 
@@ -57,6 +62,8 @@ def status(field: str) -> int:
 
 def highest_ever() -> int:
     """Return the most bytes that were ever resident in this process."""
+    import resource
+
     found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return found if sys.platform == "darwin" else found * 1024
 

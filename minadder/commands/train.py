@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import lock_descriptor
 
 import minadder as ma
 from minadder import callbacks, data, files, models, nn, optim, plot, streams
@@ -28,6 +29,7 @@ SHAPES = dict.fromkeys(("digits", "mnist5k", "mnist"), (1, 32, 32)) | dict.fromk
 )
 """Of each data set's images, so that a network that does not take them is known before they are loaded."""
 CHECKPOINT = "checkpoint.safetensors"
+LOCK = ".lock"
 RESULTS = ("net.safetensors", "history.json", "curves.png", "filters.png")
 SMALL_DATA = 10_000
 TEST_PIXELS = 1000 * 32 * 32
@@ -179,20 +181,32 @@ def check_folder(folder: Path, resume: bool) -> Path | None:
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes from training in a folder; the system lets go when the process ends, however it ends."""
-    place = os.open(folder, os.O_RDONLY)
+    """Keep other processes from training in a folder; the system lets go when the process ends, however it ends.
+
+    What is locked is the folder, or on Windows, which opens none, a file in it.
+    """
+    place, flags = (folder / LOCK, os.O_RDWR | os.O_CREAT) if files.WINDOWS else (folder, os.O_RDONLY)
+    descriptor = os.open(place, flags)
     try:
-        try:
-            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locked(descriptor, folder):
             raise RuntimeError(
                 f"another process is training in {folder}: wait for it or stop it, or choose another --out"
-            ) from None
-        except OSError as error:  # network file systems may have no locks for folders
-            streams.tell(f"{folder} cannot be locked ({error.strerror}): let no other process train in it")
+            )
         yield
     finally:
-        os.close(place)
+        os.close(descriptor)
+        if files.WINDOWS:
+            with contextlib.suppress(OSError):  # another process has it open, to lock it too
+                place.unlink()
+
+
+def locked(descriptor: int, folder: Path) -> bool:
+    """Lock a descriptor for a folder; return False where another process has it locked, and tell where none can be."""
+    try:
+        return lock_descriptor(descriptor, blocking=False)
+    except OSError as error:  # network file systems may have no locks for folders
+        streams.tell(f"{folder} cannot be locked ({error.strerror}): let no other process train in it")
+        return True
 
 
 def run(options: argparse.Namespace) -> int:

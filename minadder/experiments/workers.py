@@ -73,10 +73,20 @@ import os, signal, threading, time
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-def end_with(parent):
+def wait_for(parent):
+    if os.name == "nt":  # where a process keeps the number of a parent that has ended
+        import _winapi
+
+        _winapi.WaitForSingleObject(_winapi.OpenProcess(_winapi.SYNCHRONIZE, False, parent), _winapi.INFINITE)
+        return
     while os.getppid() == parent:
         time.sleep({WATCH})
-    os._exit(1)
+
+def end_with(parent):
+    try:
+        wait_for(parent)
+    finally:
+        os._exit(1)
 
 threading.Thread(target=end_with, args=({{}},), daemon=True).start()
 """
@@ -89,8 +99,12 @@ def ctrl_c_waits() -> Iterator[None]:
     """Hold Ctrl-C back for a moment, and from processes that are started here: they would all tell of it.
 
     A terminal sends it to every process. The one that waits for the results ends the others. The trackers that Python
-    and joblib start with their first process would let Ctrl-C through again, so they are started before.
+    and joblib start with their first process would let Ctrl-C through again, so they are started before. Windows cannot
+    hold it back: there a process that is just being started may tell of it too.
     """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     from multiprocessing import resource_tracker
 
     from joblib.externals.loky.backend import resource_tracker as joblibs_tracker
