@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,11 +16,9 @@ from minadder.files import as_path, shown
 from .dataset import Batch
 from .folder_layout import Files, Split, find
 from .held_images import HeldImages, held, scale_of, spread
-from .pictures import MODES, centre_box, decoded, header, random_box, standardised
+from .pictures import MODES, SMALL, centre_box, decoded, look, random_box, standardised
 from .transforms import Compose, shifted
 
-SMALL = 64
-"""The longest side of images that are held in memory."""
 SIZE = 224
 """The side to which other images are brought where no size is named, as the papers do with ImageNet."""
 AUTO, NONE = "auto", "none"
@@ -167,13 +165,14 @@ def imagefolder(
     (8, 3, 224, 224)
     """
     root = as_path(path)
-    size = None if size is None else whole(size, "size", 1)
+    if size is not None:
+        size = whole(size, "size", 1)
+        fits_memory((3, size, size), 4, "an image")
     if channels is not None and whole(channels, "channels") not in MODES:
         raise ValueError(
             f"channels must be 1 for grey, 3 for colours, or None for what the images have, not {channels}"
         )
     chosen = NONE if augment is None else choice(augment, "augment", AUGMENTS)
-    fits_memory((3, size or SIZE, size or SIZE), 4, "an image")
     split = find(root, test, seed)
     common, channels = look([*split.train.paths(), *split.test.paths()], channels)
     small = common if size is None or size <= SMALL else None
@@ -183,22 +182,6 @@ def imagefolder(
         return from_files(split, root, size or min(small or (SIZE,)), channels, chosen)
     pixels = [held(files, channels, *((size, size) if size else small)) for files in (split.train, split.test)]
     return in_memory(split, pixels, full_name(root, split, pixels[0].shape[1:], chosen, small), chosen)
-
-
-def look(paths: Iterable[Path], channels: int | None) -> tuple[tuple[int, int] | None, int]:
-    """What images have in common: their height and width, None unless they are small and alike, and their channels.
-
-    Reads no more of them than it takes to know; ``channels`` are what they are to have, or None for what they have.
-    """
-    first, small, grey = None, True, True
-    for path in paths:
-        seen = header(path)
-        first = first or (seen.height, seen.width)
-        small = small and (seen.height, seen.width) == first and max(first) <= SMALL
-        grey = grey and seen.grey
-        if not small and (channels is not None or not grey):
-            break
-    return (first if small else None), channels or (1 if grey else 3)
 
 
 def from_files(split: Split, root: Path, size: int, channels: int, augment: str) -> tuple[ImageFolder, ImageFolder]:

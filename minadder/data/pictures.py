@@ -1,10 +1,10 @@
-"""One image: from its file, which may be anything, to numbers, and the parts that are cut out of it."""
+"""Images: from their files, which may hold anything, to numbers, and the parts that are cut out of them."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ MOST_PIXELS = 1 << 26
 """Of an image, before parts are taken: 8192×8192, which take 270 MB. The largest of ImageNet has 61 million."""
 MOST_BYTES = 5 * MOST_PIXELS
 """Of a file: more than so many pixels take that are not compressed."""
+SMALL = 64
+"""The longest side of images that are held in memory."""
 MODES = {1: "L", 3: "RGB"}
 """Pillow's name for images of so many channels."""
 GREY_MODES = ("1", "L", "LA", "La")
@@ -55,6 +57,22 @@ def header(path: Path) -> Header:
     """What an image file says of itself, without its pixels. ValueError, naming it, for one that cannot be read."""
     with opened(path) as image:
         return Header(image.width, image.height, image.mode in GREY_MODES)
+
+
+def look(paths: Iterable[Path], channels: int | None) -> tuple[tuple[int, int] | None, int]:
+    """What images have in common: their height and width, None unless they are small and alike, and their channels.
+
+    Reads no more of them than it takes to know; ``channels`` are what they are to have, or None for what they have.
+    """
+    first, small, grey = None, True, True
+    for path in paths:
+        seen = header(path)
+        first = first or (seen.height, seen.width)
+        small = small and (seen.height, seen.width) == first and max(first) <= SMALL
+        grey = grey and seen.grey
+        if not small and (channels is not None or not grey):
+            break
+    return (first if small else None), channels or (1 if grey else 3)
 
 
 def decoded(path: Path, channels: int) -> Any:
