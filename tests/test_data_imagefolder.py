@@ -26,6 +26,8 @@ from minadder.data.pictures import (
     SHORT_SIDE,
     centre_box,
     random_box,
+    random_part,
+    resized,
     standardised,
 )
 
@@ -157,16 +159,23 @@ def test_the_centre_is_what_resizing_and_cutting_gives() -> None:
     image = Image.fromarray(np.stack([x / 2, y / 2, (x + y) / 4], axis=-1).astype(np.uint8))
     whole = image.resize((341, 256), Image.Resampling.BILINEAR)
     wanted = np.asarray(whole.crop((59, 16, 59 + 224, 16 + 224)), np.float32)
-    ours = standardised(image, centre_box(*image.size), 224, False)
+    ours = standardised(resized(image, 224, 224, centre_box(*image.size)))
     np.testing.assert_allclose((ours * DEVIATION + MEAN).transpose(1, 2, 0) * 255, wanted, atol=2)
 
 
 def test_mirroring_turns_left_and_right_around() -> None:
-    image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-    box = (0, 0, 4, 4)
-    plain, mirrored = (standardised(image, box, 4, flip) for flip in (False, True))
-    np.testing.assert_array_equal(mirrored, plain[:, :, ::-1])
-    np.testing.assert_allclose(plain[1, 0, 2], (7 / 255 - 0.456) / 0.224, rtol=1e-5)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8))
+    turned = 0
+    for seed in range(20):
+        plain, maybe = (random_part(image, 8, 8, mirror, np.random.default_rng(seed)) for mirror in (False, True))
+        turned += np.array_equal(maybe, plain[:, :, ::-1])
+        assert np.array_equal(maybe, plain) or np.array_equal(maybe, plain[:, :, ::-1])
+    assert 4 < turned < 16
+
+
+def test_values_are_standardised_as_imagenets() -> None:
+    pixels = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
+    np.testing.assert_allclose(standardised(pixels)[1, 0, 2], (18 / 255 - 0.456) / 0.224, rtol=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "CMYK"])

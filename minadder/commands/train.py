@@ -16,7 +16,7 @@ import minadder as ma
 from minadder import callbacks, data, files, models, nn, optim, plot, streams
 from minadder.commands import results
 from minadder.commands.arguments import fraction, positive_float, positive_int, seed
-from minadder.data.imagefolder import AUGMENTS, AUTO, shift_of
+from minadder.data.transforms import AUGMENTS, AUTO, shifted
 from minadder.models.networks import HIDDEN_UNITS, NETWORKS, check_takes
 from minadder.nn.convert import KINDS
 from minadder.training import Epoch
@@ -166,7 +166,7 @@ def augmentation(source: tuple[str, ...], augment: str) -> data.Compose | None:
     name = source[0]
     if name == FOLDER:
         return None
-    return shift_of(("shift-mirror" if name in MIRRORED else "none") if augment == AUTO else augment, SHAPES[name])
+    return shifted(("shift-mirror" if name in MIRRORED else "none") if augment == AUTO else augment, SHAPES[name])
 
 
 def check_folder(folder: Path, resume: bool) -> Path | None:

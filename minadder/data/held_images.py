@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +12,12 @@ from numpy.typing import NDArray
 from minadder.checks import fits_memory, whole
 
 from .dataset import Batch
-from .folder_layout import Files
 from .images import value_counts
-from .pictures import decoded, resized
-from .transforms import Transform
+from .pictures import MODES, channels_in, opened, random_part, resized
+from .transforms import MIRROR, shifted
+
+SMALL = 64
+"""The longest side of images that are held in memory."""
 
 Scale = tuple[NDArray[np.float32], NDArray[np.float32]]  # mean and deviation of each channel, (C, 1, 1)
 
@@ -24,7 +28,7 @@ class HeldImages:
 
     ``pixels``: uint8 ``(N, C, H, W)``. ``labels``: int64 ``(N,)``. ``classes``: the names of the classes. ``scale``:
     the mean and the deviation of each channel, float32 ``(C, 1, 1)``, by which the inputs are standardised.
-    ``transform``: what is done to a batch at random, None for nothing.
+    ``augment``: what is done at random, anew each time, a name in ``AUGMENTS`` other than ``"auto"``.
 
     ``imagefolder`` makes them.
     """
@@ -33,7 +37,7 @@ class HeldImages:
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     scale: Scale
-    transform: Transform | None
+    augment: str
     name: str
 
     def __len__(self) -> int:
@@ -59,11 +63,12 @@ class HeldImages:
 
     def take(self, members: NDArray[np.int64], seed: tuple[int, ...]) -> Batch:
         """Some images; what is random about them comes from ``seed`` alone."""
-        inputs = self._standardised(self.pixels.take(members, axis=0))
-        if self.transform is not None:
-            # another stream than that of the loader's transform
-            inputs = self.transform(inputs, np.random.default_rng((*seed, 1)))
-        return inputs, self.labels.take(members)
+        rng = np.random.default_rng((*seed, 1))  # another stream than that of the loader's transform
+        pixels = self.pixels.take(members, axis=0)
+        if self.augment.startswith("crop"):
+            pixels = random_parts(pixels, self.augment.endswith(MIRROR), rng)
+        inputs, shift = self._standardised(pixels), shifted(self.augment, self.shape)
+        return (inputs if shift is None else shift(inputs, rng)), self.labels.take(members)
 
     def subset(self, n: int) -> HeldImages:
         """``n`` images spread evenly over the files, which lie class by class. ValueError unless ``0 <= n <= len``."""
@@ -78,19 +83,52 @@ class HeldImages:
         return inputs
 
 
+@dataclass(frozen=True, eq=False)
+class SmallImages:
+    """Images as they come from their files. ``side``: their height and width there. ``pixels``: ``(N, C, H, W)``."""
+
+    side: tuple[int, int]
+    pixels: NDArray[np.uint8]
+
+
 def spread(n: int, count: int) -> NDArray[np.int64]:
     """``n`` of so many numbers, spread evenly."""
     return np.arange(n) * count // max(n, 1)
 
 
-def held(files: Files, channels: int, height: int, width: int) -> NDArray[np.uint8]:
-    """The images in files, each as a whole brought to a size: uint8 ``(N, channels, height, width)``."""
-    shape = (len(files.files), channels, height, width)
-    fits_memory(shape, 1, "the array of all images")
-    pixels = np.empty(shape, np.uint8)
-    for image, path in zip(pixels, files.paths(), strict=True):
-        image[:] = resized(decoded(path, channels), width, height)
-    return pixels
+def small_images(paths: Sequence[Path], channels: int | None, size: int | None) -> SmallImages | None:
+    """Images in files, each as a whole brought to size×size where that is given; None unless all are small and alike.
+
+    No more of them are read than it takes to know that. Those without colours have 1 channel, unless ``channels`` is
+    given.
+    """
+    pixels: list[NDArray[np.uint8]] = []
+    first = None
+    for path in paths:
+        with opened(path) as image:
+            first = first or (image.height, image.width)
+            if (image.height, image.width) != first or max(first) > SMALL:
+                return None
+            height, width = (size, size) if size else first
+            pixels.append(resized(image.convert(MODES[channels or channels_in(image)]), width, height))
+        if len(pixels) == 1:
+            fits_memory((len(paths), *pixels[0].shape), 1, "the array of all images")
+    return None if first is None else SmallImages(first, stacked(pixels))
+
+
+def stacked(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Images of which some may have 1 channel and others 3, which all have then, in one array."""
+    channels = max(map(len, images))
+    return np.stack([np.broadcast_to(image, (channels, *image.shape[1:])) for image in images])
+
+
+def random_parts(pixels: NDArray[np.uint8], mirror: bool, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A random part of each image of a batch (N, C, H, W), resized to what the image was."""
+    from PIL import Image
+
+    height, width = pixels.shape[2:]
+    images = (Image.fromarray(one[0] if len(one) == 1 else one.transpose(1, 2, 0)) for one in pixels)
+    return np.stack([random_part(image, width, height, mirror, rng) for image in images])
 
 
 def scale_of(pixels: NDArray[np.uint8]) -> Scale:

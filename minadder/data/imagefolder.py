@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,16 +14,12 @@ from minadder.files import as_path, shown
 
 from .dataset import Batch
 from .folder_layout import Files, Split, find
-from .held_images import HeldImages, held, scale_of, spread
-from .pictures import MODES, SMALL, centre_box, decoded, look, random_box, standardised
-from .transforms import Compose, shifted
+from .held_images import SMALL, HeldImages, scale_of, small_images, spread
+from .pictures import MODES, centre_box, channels_of, decoded, random_part, resized, standardised
+from .transforms import AUGMENTS, AUTO, MIRROR, NONE, shifted
 
 SIZE = 224
 """The side to which other images are brought where no size is named, as the papers do with ImageNet."""
-AUTO, NONE = "auto", "none"
-MIRROR = "-mirror"
-AUGMENTS = (AUTO, "shift", f"shift{MIRROR}", "crop", f"crop{MIRROR}", NONE)
-"""What may be done at random to images for training."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,7 +69,7 @@ class ImageFolder:
         inputs = np.empty((len(members), *self.shape), np.float32)
         for number, member in enumerate(members):
             inputs[number] = self._read(self.folder / self.files[member], rng)
-        shift = shift_of(self.augment, self.shape)
+        shift = shifted(self.augment, self.shape)
         return (inputs if shift is None else shift(inputs, rng)), self.labels.take(members)
 
     def subset(self, n: int) -> ImageFolder:
@@ -83,17 +78,10 @@ class ImageFolder:
         return replace(self, files=tuple(self.files[member] for member in members), labels=self.labels[members])
 
     def _read(self, path: Path, rng: np.random.Generator) -> NDArray[np.float32]:
-        image = decoded(path, self.channels)
-        if not self.augment.startswith("crop"):
-            return standardised(image, centre_box(image.width, image.height), self.size, flip=False)
-        box = random_box(image.width, image.height, rng)
-        flip = self.augment.endswith(MIRROR) and rng.random() < 0.5
-        return standardised(image, box, self.size, flip)
-
-
-def shift_of(augment: str, shape: tuple[int, ...]) -> Compose | None:
-    """What shifts, and mirrors, a batch of images of a shape; None where nothing is done to it as a whole."""
-    return shifted(shape, augment.endswith(MIRROR)) if augment.startswith("shift") else None
+        image, size = decoded(path, self.channels), self.size
+        if self.augment.startswith("crop"):
+            return standardised(random_part(image, size, size, self.augment.endswith(MIRROR), rng))
+        return standardised(resized(image, size, size, centre_box(image.width, image.height)))
 
 
 def imagefolder(
@@ -114,13 +102,12 @@ def imagefolder(
     other endings, and files and folders whose name begins with a dot, are passed over. ``~`` at the beginning of the
     path is the home folder.
 
-    **Small images**, all of one size of at most 64×64, are held in memory (``HeldImages``) at their size or, where
-    ``size`` is given, resized as a whole to size×size. They are standardised by the mean and the deviation of each
-    channel over those to train on. This is so up to ``size=64``, and unless random parts are asked for.
+    **Small images**, all of one size of at most 64×64, are held in memory (``HeldImages``) at their size or, where a
+    ``size`` of at most 64 is given, resized as a whole to size×size. They are standardised by the mean and the
+    deviation of each channel over those to train on.
 
-    **All others** are read when a batch needs them (``ImageFolder``) and brought to size×size, by default 224×224, or
-    to the shorter side of small ones: the centre is taken (7/8 of the short side). They are standardised by ImageNet's
-    mean and deviation.
+    **All others** are read when a batch needs them (``ImageFolder``) and brought to size×size, by default 224×224: the
+    centre is taken (7/8 of the short side). They are standardised by ImageNet's mean and deviation.
 
     ``channels``: inputs are ``(N, 1, H, W)`` where all images, those to test included, are grey or black and white,
     else ``(N, 3, H, W)``; 1 makes all grey, and 3 gives all three channels. Palettes and CMYK count as colours;
@@ -174,14 +161,14 @@ def imagefolder(
         )
     chosen = NONE if augment is None else choice(augment, "augment", AUGMENTS)
     split = find(root, test, seed)
-    common, channels = look([*split.train.paths(), *split.test.paths()], channels)
-    small = common if size is None or size <= SMALL else None
+    paths = [*split.train.paths(), *split.test.paths()]
+    small = small_images(paths, channels, size) if size is None or size <= SMALL else None
+    channels = small.pixels.shape[1] if small else channels or channels_of(paths)
     if chosen == AUTO:
-        chosen = ("crop" if small is None else "shift") + (MIRROR if channels == 3 else "")
-    if small is None or chosen.startswith("crop"):
-        return from_files(split, root, size or min(small or (SIZE,)), channels, chosen)
-    pixels = [held(files, channels, *((size, size) if size else small)) for files in (split.train, split.test)]
-    return in_memory(split, pixels, full_name(root, split, pixels[0].shape[1:], chosen, small), chosen)
+        chosen = ("shift" if small else "crop") + (MIRROR if channels == 3 else "")
+    if small is None:
+        return from_files(split, root, size or SIZE, channels, chosen)
+    return in_memory(split, small.pixels, full_name(root, split, small.pixels.shape[1:], chosen, small.side), chosen)
 
 
 def from_files(split: Split, root: Path, size: int, channels: int, augment: str) -> tuple[ImageFolder, ImageFolder]:
@@ -194,15 +181,13 @@ def from_files(split: Split, root: Path, size: int, channels: int, augment: str)
     return images(split.train, augment), images(split.test, NONE)
 
 
-def in_memory(
-    split: Split, pixels: Sequence[NDArray[np.uint8]], name: str, augment: str
-) -> tuple[HeldImages, HeldImages]:
-    """The sets whose images are held, standardised by those to train on."""
-    scale, (train, test) = scale_of(pixels[0]), (split.train, split.test)
-    shift = shift_of(augment, pixels[0].shape)
+def in_memory(split: Split, pixels: NDArray[np.uint8], name: str, augment: str) -> tuple[HeldImages, HeldImages]:
+    """The sets whose images are held, those to train on first; they are standardised by these."""
+    train, test = np.split(pixels, [len(split.train.files)])
+    scale, classes = scale_of(train), split.train.classes
     return (
-        HeldImages(pixels[0], train.labels, train.classes, scale, shift, name),
-        HeldImages(pixels[1], test.labels, test.classes, scale, None, name),
+        HeldImages(train, split.train.labels, classes, scale, augment, name),
+        HeldImages(test, split.test.labels, classes, scale, NONE, name),
     )
 
 

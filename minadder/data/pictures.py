@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,8 +20,6 @@ MOST_PIXELS = 1 << 26
 """Of an image, before parts are taken: 8192×8192, which take 270 MB. The largest of ImageNet has 61 million."""
 MOST_BYTES = 5 * MOST_PIXELS
 """Of a file: more than so many pixels take that are not compressed."""
-SMALL = 64
-"""The longest side of images that are held in memory."""
 MODES = {1: "L", 3: "RGB"}
 """Pillow's name for images of so many channels."""
 GREY_MODES = ("1", "L", "LA", "La")
@@ -44,35 +41,18 @@ SHORT_SIDE = 256 / 224
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-@dataclass(frozen=True)
-class Header:
-    """What the beginning of an image file says of it."""
-
-    width: int
-    height: int
-    grey: bool
-
-
-def header(path: Path) -> Header:
-    """What an image file says of itself, without its pixels. ValueError, naming it, for one that cannot be read."""
-    with opened(path) as image:
-        return Header(image.width, image.height, image.mode in GREY_MODES)
-
-
-def look(paths: Iterable[Path], channels: int | None) -> tuple[tuple[int, int] | None, int]:
-    """What images have in common: their height and width, None unless they are small and alike, and their channels.
-
-    Reads no more of them than it takes to know; ``channels`` are what they are to have, or None for what they have.
-    """
-    first, small, grey = None, True, True
+def channels_of(paths: Iterable[Path]) -> int:
+    """The channels of images, 1 where all are grey; no more files are opened than it takes to find a colour."""
     for path in paths:
-        seen = header(path)
-        first = first or (seen.height, seen.width)
-        small = small and (seen.height, seen.width) == first and max(first) <= SMALL
-        grey = grey and seen.grey
-        if not small and (channels is not None or not grey):
-            break
-    return (first if small else None), channels or (1 if grey else 3)
+        with opened(path) as image:
+            if channels_in(image) == 3:
+                return 3
+    return 1
+
+
+def channels_in(image: Any) -> int:
+    """1 for an image that has no colours by its mode, else 3."""
+    return 1 if image.mode in GREY_MODES else 3
 
 
 def decoded(path: Path, channels: int) -> Any:
@@ -123,12 +103,16 @@ def resized(image: Any, width: int, height: int, box: Box | None = None) -> NDAr
     return pixels.reshape(height, width, -1).transpose(2, 0, 1)
 
 
-def standardised(image: Any, box: Box, size: int, flip: bool) -> NDArray[np.float32]:
-    """Part of an image, resized to a square, mirrored where asked, standardised as ImageNet: (channels, size, size)."""
-    pixels = resized(image, size, size, box)
+def random_part(image: Any, width: int, height: int, mirror: bool, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A random part of an image, resized, and mirrored or not where asked: (channels, height, width)."""
+    pixels = resized(image, width, height, random_box(image.width, image.height, rng))
+    return pixels[:, :, ::-1] if mirror and rng.random() < 0.5 else pixels
+
+
+def standardised(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """An image (channels, height, width) by ImageNet's mean and deviation."""
     mean, deviation = STANDARD[len(pixels)]
-    channels = (pixels[:, :, ::-1] if flip else pixels).astype(np.float32)
-    result: NDArray[np.float32] = (channels / np.float32(255) - mean) / deviation
+    result: NDArray[np.float32] = (pixels.astype(np.float32) / np.float32(255) - mean) / deviation
     return result
 
 

@@ -20,6 +20,10 @@ from minadder.checks import fits_memory, instance, number, shown, sizes, whole
 Images = NDArray[Any]
 Transform = Callable[[Images, np.random.Generator], Images]
 
+AUTO, NONE, MIRROR = "auto", "none", "-mirror"
+AUGMENTS = (AUTO, "shift", f"shift{MIRROR}", "crop", f"crop{MIRROR}", NONE)
+"""What may be done at random to images for training; ``imagefolder`` says what each is."""
+
 
 @dataclass(frozen=True)
 class RandomCrop:
@@ -110,18 +114,21 @@ class Compose:
         return batch
 
 
-def shifted(shape: tuple[int, ...], mirrored: bool) -> Compose:
-    """Shift images of a shape by up to an eighth of their shorter side, and mirror them at random where asked.
+def shifted(augment: str, shape: tuple[int, ...]) -> Compose | None:
+    """What shifts images of a shape at random, and mirrors them, by a name in ``AUGMENTS``; None for those of others.
 
-    For CIFAR's 32×32 that is what He et al. 2016, Sec. 4.2, do: 4 pixels, and mirroring.
+    They are shifted by up to an eighth of their shorter side. With ``"shift-mirror"`` and CIFAR's 32×32 that is what
+    He et al. 2016, Sec. 4.2, do.
 
     >>> from minadder.data.transforms import shifted
-    >>> shifted((1, 28, 28), mirrored=False)
+    >>> shifted("shift", (1, 28, 28))
     Compose(transforms=[RandomCrop(size=28, padding=3)])
     """
+    if not augment.startswith("shift"):
+        return None
     height, width = shape[-2:]
     crop = RandomCrop(height if height == width else (height, width), padding=max(min(height, width) // 8, 1))
-    return Compose([crop, RandomHorizontalFlip()] if mirrored else [crop])
+    return Compose([crop, RandomHorizontalFlip()] if augment.endswith(MIRROR) else [crop])
 
 
 def _check(batch: Images, rng: np.random.Generator) -> None:
