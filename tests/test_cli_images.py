@@ -89,6 +89,78 @@ def test_training_images_of_cifar_are_shifted_and_mirrored_and_test_images_are_n
     assert loaders[1].batch_size == 1000
 
 
+@pytest.mark.parametrize(
+    ("source", "augment", "wanted"),
+    [
+        ("cifar10", "shift", data.Compose([data.RandomCrop(32, padding=4)])),
+        ("cifar10", "none", None),
+        ("digits", "shift", data.Compose([data.RandomCrop(32, padding=4)])),
+        ("digits", "auto", None),
+    ],
+)
+def test_what_is_done_at_random_is_a_choice(
+    small_cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, augment: str, wanted: Any
+) -> None:
+    loaders: list[data.Loader] = []
+
+    def fit(net: ma.nn.Module, train: data.Loader, test: data.Loader, **options: Any) -> None:
+        loaders.extend((train, test))
+        raise Seen
+
+    monkeypatch.setattr(train.ma, "fit", fit)
+    with pytest.raises(Seen):
+        run("lenet5-bn", tmp_path / "a", "--data", source, "--augment", augment)
+    assert [loader.transform for loader in loaders] == [wanted, None]
+
+
+def test_random_parts_are_for_folders_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("lenet5-bn", tmp_path / "a", "--data", "digits", "--augment", "crop") == 1
+    assert "--augment crop is for an imagefolder, not for digits: choose shift or" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.fixture
+def letters(tmp_path: Path) -> Path:
+    """Return a folder of grey images of 28×28 in two classes, not split."""
+    rng = np.random.default_rng(0)
+    for label, name in enumerate("pq"):
+        (tmp_path / "letters" / name).mkdir(parents=True)
+        for number in range(10):
+            image = rng.integers(0, 100, (28, 28), dtype=np.uint8)
+            image[:, 14 * label : 14 * label + 14] += 150
+            Image.fromarray(image).save(tmp_path / "letters" / name / f"{number}.png")
+    return tmp_path / "letters"
+
+
+def test_grey_images_of_another_size_train_a_network_and_the_command_says_what_they_became(
+    letters: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a"
+    arguments = ("--data", "imagefolder", letters, "--layer", "conv", "--epochs", 2, "--batch-size", 4)
+    assert run("lenet5-bn", out, *arguments) == 0
+    assert (
+        "16 images to train on and 4 to test, 2 classes: imagefolder letters at 32×32, resized from 28×28, grey, "
+        "shift, test=0.2 held out by seed 0\n"
+    ) in capsys.readouterr().out
+    net = models.build("lenet5-bn", "conv", 2, (1, 32, 32))
+    ma.load(net, out / "net.safetensors")
+    test = data.imagefolder(letters, 32)[1]
+    assert ma.evaluate(net.eval(), test)[1] == history(out)[-1]["test_accuracy"]
+
+
+def test_a_training_does_not_go_on_with_what_is_done_otherwise_at_random(
+    letters: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--data", "imagefolder", letters, "--epochs", 2, "--out", tmp_path / "a")
+    assert run("mlp", tmp_path / "a", *arguments) == 0
+    assert run("mlp", tmp_path / "a", *arguments, "--augment", "none", "--resume") == 1
+    errors = capsys.readouterr().err
+    assert (
+        "is of another training: its data is 'imagefolder letters at 32×32, resized from 28×28, grey, shift" in errors
+    )
+    assert run("mlp", tmp_path / "a", *arguments, "--augment", "shift", "--resume") == 0
+
+
 @pytest.mark.parametrize("source", ["cifar10", "imagefolder"])
 def test_a_quick_training_takes_a_fair_sample_once(
     small_cifar: Path, pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
@@ -212,6 +284,7 @@ def test_networks_that_do_not_fit_the_data_are_named_with_those_that_do(
         (("--data", "imagefolder"), "imagefolder needs one path behind it, not none"),
         (("--data", "imagefolder", "a", "b"), "imagefolder needs one path behind it, not a b"),
         (("--data", "digits", "mlp"), "nothing may follow digits, but mlp does: name the network first"),
+        (("--augment", "turn"), "invalid choice: 'turn'"),
         (("--schedule", "steep"), "invalid choice: 'steep'"),
     ],
 )
@@ -226,11 +299,11 @@ def test_wrong_usage_is_explained(
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("resnet18", tmp_path / "a", "--data", "imagefolder", tmp_path / "absent") == 1
-    assert f"{tmp_path / 'absent'} has no folder 'train'" in capsys.readouterr().err
+    assert f"there is no folder {tmp_path / 'absent'}: images are expected at" in capsys.readouterr().err
 
 
 def test_the_schedule_and_the_weight_decay_are_the_papers(
-    pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pets: Path, letters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, float]] = []
 
@@ -239,10 +312,14 @@ def test_the_schedule_and_the_weight_decay_are_the_papers(
         raise Seen
 
     monkeypatch.setattr(train.ma, "fit", fit)
-    for arguments in (("--data", "imagefolder", pets), ("--data", "digits", "--schedule", "polynomial")):
+    for arguments in (
+        ("--data", "imagefolder", pets),
+        ("--data", "digits", "--schedule", "polynomial"),
+        ("--data", "imagefolder", letters),
+    ):
         with pytest.raises(Seen):
             run("mlp", tmp_path / str(len(seen)), *arguments)
-    assert seen == [("Cosine", 1e-4), ("Polynomial", 5e-4)]
+    assert seen == [("Cosine", 1e-4), ("Polynomial", 5e-4), ("Cosine", 5e-4)]
 
 
 def test_the_help_lists_every_network_and_data_set(

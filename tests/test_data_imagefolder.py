@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-import sys
 import warnings
 import zlib
 from pathlib import Path
@@ -17,7 +16,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from minadder import data
-from minadder.data.imagefolder import DEVIATION, FORMATS, MEAN, RATIO, SCALE, SHORT_SIDE, centre_box, pixels, random_box
+from minadder.data import pictures
+from minadder.data.pictures import (
+    DEVIATION,
+    FORMATS,
+    MEAN,
+    RATIO,
+    SCALE,
+    SHORT_SIDE,
+    centre_box,
+    random_box,
+    random_part,
+    resized,
+    standardised,
+)
 
 CLASSES = ("cat", "dog", "eel")
 COLOURS = {"cat": (250, 10, 10), "dog": (10, 250, 10), "eel": (10, 10, 250)}
@@ -147,16 +159,23 @@ def test_the_centre_is_what_resizing_and_cutting_gives() -> None:
     image = Image.fromarray(np.stack([x / 2, y / 2, (x + y) / 4], axis=-1).astype(np.uint8))
     whole = image.resize((341, 256), Image.Resampling.BILINEAR)
     wanted = np.asarray(whole.crop((59, 16, 59 + 224, 16 + 224)), np.float32)
-    ours = pixels(image, centre_box(*image.size), 224, False)
+    ours = standardised(resized(image, 224, 224, centre_box(*image.size)))
     np.testing.assert_allclose((ours * DEVIATION + MEAN).transpose(1, 2, 0) * 255, wanted, atol=2)
 
 
 def test_mirroring_turns_left_and_right_around() -> None:
-    image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-    box = (0, 0, 4, 4)
-    plain, mirrored = (pixels(image, box, 4, flip) for flip in (False, True))
-    np.testing.assert_array_equal(mirrored, plain[:, :, ::-1])
-    np.testing.assert_allclose(plain[1, 0, 2], (7 / 255 - 0.456) / 0.224, rtol=1e-5)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8))
+    turned = 0
+    for seed in range(20):
+        plain, maybe = (random_part(image, 8, 8, mirror, np.random.default_rng(seed)) for mirror in (False, True))
+        turned += np.array_equal(maybe, plain[:, :, ::-1])
+        assert np.array_equal(maybe, plain) or np.array_equal(maybe, plain[:, :, ::-1])
+    assert 4 < turned < 16
+
+
+def test_values_are_standardised_as_imagenets() -> None:
+    pixels = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
+    np.testing.assert_allclose(standardised(pixels)[1, 0, 2], (18 / 255 - 0.456) / 0.224, rtol=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "CMYK"])
@@ -203,17 +222,17 @@ def test_the_home_folder_may_be_written_by_its_sign(root: Path, monkeypatch: pyt
 
 
 def test_folders_without_the_layout_are_named(root: Path, tmp_path: Path) -> None:
-    layout = "expected at train/<class>/<name>.jpg"
-    with pytest.raises(FileNotFoundError, match=f"{tmp_path / 'absent'} has no folder 'train'.*{layout}"):
+    layout = "expected at train/<class>/<name>.jpg and .* or all of them at <class>/<name>.jpg"
+    with pytest.raises(FileNotFoundError, match=f"there is no folder {tmp_path / 'absent'}: .*{layout}"):
         data.imagefolder(tmp_path / "absent")
-    with pytest.raises(FileNotFoundError, match=f"has no folder 'train'.*{layout}"):
-        data.imagefolder(root / "train")
-    (tmp_path / "empty" / "train").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=f"has no folder 'val'.*{layout}"):
-        data.imagefolder(tmp_path / "empty")
-    (tmp_path / "empty" / "val").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=f"holds no folders.*{layout}"):
-        data.imagefolder(tmp_path / "empty")
+    with pytest.raises(NotADirectoryError, match=f"0.png is a file, not a folder; unpack it, .*{layout}"):
+        data.imagefolder(root / "train" / "cat" / "0.png")
+    with pytest.raises(ValueError, match=f"cat holds images, but no folders, .*{layout}"):
+        data.imagefolder(root / "train" / "cat")
+    for part in ("train", "val"):
+        (tmp_path / "empty" / part).mkdir(parents=True)
+        with pytest.raises(FileNotFoundError, match=f"train holds no folders.*{layout}"):
+            data.imagefolder(tmp_path / "empty")
 
 
 def test_classes_without_images_are_named(root: Path) -> None:
@@ -241,7 +260,7 @@ def test_a_size_that_is_none_is_refused(root: Path, size: object, error: type[Ex
 def test_a_subset_is_spread_over_the_files(n: int) -> None:
     labels = np.repeat([0, 1, 2], 4)
     files = tuple(f"{CLASSES[label]}/{number}.png" for number, label in enumerate(labels))
-    whole = data.ImageFolder(Path("pets"), files, labels, CLASSES, 16, augment=False, name="pets")
+    whole = data.ImageFolder(Path("pets"), files, labels, CLASSES, 16, augment="none", name="pets")
     if not 0 <= n <= len(whole):
         with pytest.raises(ValueError, match=f"at (least 0|most 12), not {n}"):
             whole.subset(n)
@@ -278,7 +297,7 @@ def test_an_image_of_too_many_pixels_is_refused_before_they_are_unpacked(root: P
 
 
 def test_an_image_of_as_many_pixels_as_are_allowed_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[data.ImageFolder.__module__], "MOST_PIXELS", 100 * 90)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 100 * 90)
     load_with(root, "0.png", png(100, 90))
     with pytest.raises(ValueError, match="it has 100×91 pixels, and at most 9000 are read"):
         load_with(root, "0.png", png(100, 91))
@@ -343,7 +362,7 @@ def test_changed_bytes_give_an_image_or_a_named_error(tmp_path: Path, drawn: st.
         content[at : at + drawn.draw(st.integers(0, 4))] = drawn.draw(st.binary(max_size=4))
     path = tmp_path / "0.png"
     path.write_bytes(content)
-    folder = data.ImageFolder(tmp_path, ("0.png",), np.zeros(1, np.int64), ("a",), 8, augment=False, name="changed")
+    folder = data.ImageFolder(tmp_path, ("0.png",), np.zeros(1, np.int64), ("a",), 8, augment="none", name="changed")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decoders warn of some faults
@@ -378,6 +397,8 @@ def test_messages_show_names_that_a_terminal_cannot_obey(tmp_path: Path, name: s
     root = tmp_path / name
     save(root / "train" / "a" / "1.png", (9, 9, 9))
     save(root / "val" / "a" / "1.png", (9, 9, 9))
+    for part in ("train", "val"):
+        save(root / part / "b" / "1.png", (9, 9, 9))
     messages = []
     (root / "train" / "a" / f"{name}.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match="cannot be read as an image") as caught:
@@ -391,8 +412,8 @@ def test_messages_show_names_that_a_terminal_cannot_obey(tmp_path: Path, name: s
     with pytest.raises(ValueError, match="holds no images") as caught:
         data.imagefolder(root, size=8)
     messages.append(str(caught.value))
-    with pytest.raises(FileNotFoundError, match="has no folder 'train'") as missing:
-        data.imagefolder(root / "val")
+    with pytest.raises(FileNotFoundError, match="there is no folder") as missing:
+        data.imagefolder(root / "no" / name)
     for message in (*messages, str(missing.value)):
         assert message.isprintable()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -24,28 +25,38 @@ def batches(draw: st.DrawFn) -> NDArray[Any]:
     return np.arange(1, 1 + int(np.prod(shape))).reshape(shape).astype(dtype)
 
 
-def windows(image: NDArray[Any], size: int, padding: int) -> list[NDArray[Any]]:
+def windows(image: NDArray[Any], size: int | tuple[int, int], padding: int) -> list[NDArray[Any]]:
     """Every window of the zero-padded image ``(C, H, W)``, by plain loops."""
+    rows, columns = size if isinstance(size, tuple) else (size, size)
     channels, height, width = image.shape
     padded = np.zeros((channels, height + 2 * padding, width + 2 * padding), image.dtype)
     padded[:, padding : padding + height, padding : padding + width] = image
     return [
-        padded[:, top : top + size, left : left + size]
-        for top in range(padded.shape[1] - size + 1)
-        for left in range(padded.shape[2] - size + 1)
+        padded[:, top : top + rows, left : left + columns]
+        for top in range(padded.shape[1] - rows + 1)
+        for left in range(padded.shape[2] - columns + 1)
     ]
 
 
-@given(batch=batches(), size=st.integers(1, 6), padding=st.integers(0, 3), seed=SEEDS)
-def test_a_crop_is_a_window_of_the_padded_image(batch: NDArray[Any], size: int, padding: int, seed: int) -> None:
+@given(
+    batch=batches(),
+    size=st.integers(1, 6) | st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    padding=st.integers(0, 3),
+    seed=SEEDS,
+)
+def test_a_crop_is_a_window_of_the_padded_image(
+    batch: NDArray[Any], size: int | tuple[int, int], padding: int, seed: int
+) -> None:
     before = batch.copy()
     crop = RandomCrop(size, padding)
-    if size > min(batch.shape[2:]) + 2 * padding:
-        with pytest.raises(ValueError, match=rf"RandomCrop\(size={size}, padding={padding}\) does not fit"):
+    sides = size if isinstance(size, tuple) else (size, size)
+    if any(side > length + 2 * padding for side, length in zip(sides, batch.shape[2:], strict=True)):
+        message = re.escape(f"RandomCrop(size={size}, padding={padding}) does not fit")
+        with pytest.raises(ValueError, match=message):
             crop(batch, np.random.default_rng(seed))
         return
     result = crop(batch, np.random.default_rng(seed))
-    assert result.shape == (*batch.shape[:2], size, size)
+    assert result.shape == (*batch.shape[:2], *sides)
     assert result.dtype == batch.dtype
     assert not np.shares_memory(result, batch)
     for image, cropped in zip(batch, result, strict=True):

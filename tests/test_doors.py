@@ -268,7 +268,7 @@ ALONE = {
     nn.Module, nn.Parameter, nn.CrossEntropyLoss, nn.BCEWithLogitsLoss,  # with tensors and operations
     optim.AdderLR, optim.Schedule, data.Examples,  # abstract
     data.cifar10, data.cifar100, data.mnist,  # without arguments
-    data.mnist5k, data.imagefolder, data.ImageFolder,  # files; their tests are theirs
+    data.mnist5k, data.imagefolder, data.ImageFolder, data.HeldImages,  # files; their tests are theirs
     analysis.Count, analysis.LayerCount, analysis.Operations, analysis.OutputVariance, analysis.Separation,
     analysis.Tents, analysis.WeightFits,  # results
 }  # fmt: skip

@@ -17,6 +17,7 @@ import minadder as ma
 from minadder import callbacks, data, files, models, nn, optim, plot, streams
 from minadder.commands import results
 from minadder.commands.arguments import fraction, natural, positive_float, positive_int, seed
+from minadder.data.transforms import AUGMENTS, AUTO, shifted
 from minadder.models.networks import HIDDEN_UNITS, NETWORKS, check_takes
 from minadder.nn.convert import KINDS
 from minadder.training import Epoch
@@ -32,6 +33,8 @@ CHECKPOINT = "checkpoint.safetensors"
 LOCK = ".lock"
 RESULTS = ("net.safetensors", "history.json", "curves.png", "filters.png")
 SMALL_DATA = 10_000
+MIRRORED = ("cifar10", "cifar100")
+"""The data sets of which images are shifted and mirrored unless told otherwise."""
 TEST_PIXELS = 1000 * 32 * 32
 """Height × width × images that are evaluated at once."""
 EPOCHS, QUICK_EPOCHS, QUICK_EXAMPLES = 50, 1, 128
@@ -40,14 +43,14 @@ EPOCHS, QUICK_EPOCHS, QUICK_EXAMPLES = 50, 1, 128
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.description = (
-        "Train a network with Nesterov momentum 0.9, weight decay 5e-4 (1e-4 for an imagefolder) and an adaptive "
-        "learning rate for adder filters. The defaults are what the papers do on MNIST: "
+        "Train a network with Nesterov momentum 0.9, weight decay 5e-4 (1e-4 for images that are read batch by batch) "
+        "and an adaptive learning rate for adder filters. The defaults are what the papers do on MNIST: "
         f"{EPOCHS} epochs, batches of 256, cosine from 0.1 to 0, η = 0.2. Their other trainings are: CIFAR, "
         "--schedule polynomial --epochs 400 (Chen et al. 2020) or 800 (Universal AdderNets), with η = 0.1 in the text; "
         "ImageNet, 150 or 300 epochs with the cosine and weight decay 1e-4. "
-        "Images of CIFAR are shifted by up to 4 pixels and mirrored at random; of those of an imagefolder a random "
-        "part is taken (He et al. 2016). Leaves in the folder the net, a checkpoint, the history, the learning curves "
-        "and the first layer's filters."
+        "Images of an imagefolder are brought to the size that the network takes. Small ones, all of one size of at "
+        "most 64×64, are held in memory, all others read from their files batch by batch. Leaves in the folder the "
+        "net, a checkpoint, the history, the learning curves and the first layer's filters."
     )
     sizes = {
         name: "any size" if network.any_size else "×".join(map(str, network.input_shape[1:]))
@@ -70,7 +73,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=Source,
         default=("digits",),
         metavar=("NAME", "PATH"),
-        help=f"the data set: {', '.join(DATA)}, which holds train/<class>/*.jpg and val/<class>/*.jpg (digits)",
+        help=f"the data set: {', '.join(DATA)}, which holds train/<class>/*.jpg and val/<class>/*.jpg, or "
+        "<class>/*.jpg alone, a fifth of which is then held out to test (digits)",
+    )
+    parser.add_argument(
+        "--augment",
+        choices=AUGMENTS,
+        default=AUTO,
+        help="what is done at random to training images (He et al. 2016): shift-mirror shifts them by up to an eighth "
+        "of their side and mirrors them or not, shift never mirrors, as is right for digits; crop-mirror and crop, "
+        "for an imagefolder, take a random part; auto is none for digits and mnist, shift-mirror for cifar, and for an "
+        "imagefolder shift for small images and crop for others, with -mirror for those in colours (%(default)s)",
     )
     parser.add_argument(
         "--epochs", type=positive_int, help=f"how often to go through the data ({EPOCHS}, or {QUICK_EPOCHS} if --quick)"
@@ -137,11 +150,13 @@ class Source(argparse.Action):
         namespace.data = tuple(values)
 
 
-def load_data(source: tuple[str, ...], network: str) -> tuple[data.Examples, data.Examples]:
+def load_data(source: tuple[str, ...], network: str, augment: str) -> tuple[data.Examples, data.Examples]:
     """Return the training and the test data for a network, which must take their images."""
     name, *path = source
     if path:
-        return data.imagefolder(path[0], NETWORKS[network].input_shape[1])
+        return data.imagefolder(path[0], NETWORKS[network].input_shape[1], augment=augment)
+    if augment.startswith("crop"):
+        raise ValueError(f"--augment {augment} is for an imagefolder, not for {name}: choose shift or shift-mirror")
     check_network(network, name, SHAPES[name])
     sets = data.load(name)
     check_network(network, name, sets[0].shape)
@@ -156,11 +171,12 @@ def check_network(network: str, name: str, shape: tuple[int, ...]) -> None:
         raise ValueError(f"--data {name} does not fit: {error}") from None
 
 
-def augmentation(source: tuple[str, ...]) -> data.Compose | None:
+def augmentation(source: tuple[str, ...], augment: str) -> data.Compose | None:
     """Return what is done to training images at random (He et al. 2016, Sec. 4.2); imagefolders do so themselves."""
-    if source[0] in ("cifar10", "cifar100"):
-        return data.Compose([data.RandomCrop(32, padding=4), data.RandomHorizontalFlip()])
-    return None
+    name = source[0]
+    if name == FOLDER:
+        return None
+    return shifted(("shift-mirror" if name in MIRRORED else "none") if augment == AUTO else augment, SHAPES[name])
 
 
 def check_folder(folder: Path, resume: bool) -> Path | None:
@@ -223,7 +239,10 @@ def run(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> None:
     """Train a network and leave the results in the folder."""
     check_folder(options.out, options.resume)  # before the data, which may be long in coming
-    train_data, test_data = load_data(options.data, options.network)
+    train_data, test_data = load_data(options.data, options.network, options.augment)
+    if options.data[0] == FOLDER:
+        classes, name = train_data.num_classes, streams.printable(train_data.name)
+        streams.say(f"{len(train_data)} images to train on and {len(test_data)} to test, {classes} classes: {name}")
     if options.quick:
         train_data, test_data = (few.subset(min(len(few), QUICK_EXAMPLES)) for few in (train_data, test_data))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -242,7 +261,13 @@ def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: 
     net = models.build(options.network, options.layer, train_data.num_classes, train_data.shape)
     history = ma.fit(
         net,
-        data.Loader(train_data, batch_size, shuffle=True, transform=augmentation(options.data), seed=options.seed),
+        data.Loader(
+            train_data,
+            batch_size,
+            shuffle=True,
+            transform=augmentation(options.data, options.augment),
+            seed=options.seed,
+        ),
         data.Loader(test_data, max(1, TEST_PIXELS // math.prod(test_data.shape[-2:]))),
         epochs=epochs,
         optimizer=optim.SGD(
@@ -250,7 +275,7 @@ def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: 
             lr=options.lr,
             momentum=0.9,
             nesterov=True,
-            weight_decay=1e-4 if options.data[0] == FOLDER else 5e-4,
+            weight_decay=1e-4 if isinstance(train_data, data.ImageFolder) else 5e-4,
             adder_lr=optim.AdaptiveLR(options.eta),
         ),
         p_schedule=optim.LinearP(until=options.p_until) if options.layer == "adder-lp" else None,

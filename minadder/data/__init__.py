@@ -7,6 +7,7 @@ from minadder.checks import choice
 from .cifar import cifar10, cifar100
 from .dataset import Dataset, Examples
 from .digits import digits
+from .held_images import HeldImages
 from .imagefolder import ImageFolder, imagefolder
 from .loader import Loader
 from .mnist import mnist, mnist5k
@@ -18,6 +19,7 @@ __all__ = [
     "Compose",
     "Dataset",
     "Examples",
+    "HeldImages",
     "ImageFolder",
     "Loader",
     "RandomCrop",

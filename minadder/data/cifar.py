@@ -16,13 +16,13 @@ from minadder.files import open_file, read_file, shown
 
 from .dataset import Dataset
 from .folders import data_folders, where_to_put
+from .images import value_counts
 
 PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 COLOURS = ("red", "green", "blue")
 CHANNELS, SIDE = len(COLOURS), 32
 PIXELS = CHANNELS * SIDE * SIDE
 _PIECE = 1 << 20  # bytes that are read at once
-_CHUNK = 1000  # images that are counted at once
 _MOST_PACKED = 1 << 28  # bytes of an archive that are read; the real ones have 170 million
 
 Bytes = NDArray[np.uint8]
@@ -229,9 +229,7 @@ def _standardising(images: Bytes) -> NDArray[np.float32]:
     """
     values = np.arange(256)
     tables = np.empty((CHANNELS, 256), np.float32)
-    for channel in range(CHANNELS):
-        chunks = (images[start : start + _CHUNK, channel] for start in range(0, len(images), _CHUNK))
-        counts = sum(np.bincount(chunk.ravel(), minlength=256) for chunk in chunks)
+    for channel, counts in enumerate(value_counts(images)):
         if np.count_nonzero(counts) == 1:
             raise ValueError(
                 f"damaged or altered, since the {COLOURS[channel]} of all pixels is {np.flatnonzero(counts)[0]}"

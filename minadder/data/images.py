@@ -78,7 +78,8 @@ def stratified_split(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of a (train, test) split that takes the same share of every class, each in mixed order.
 
-    The test set gets ``round(test_fraction · count)`` examples of each class. The same seed gives the same split.
+    The test set gets ``round(test_fraction · count)`` examples of each class, but of two or more at least one, and
+    never all. The same seed gives the same split.
 
     >>> import numpy as np
     >>> from minadder.data.images import stratified_split
@@ -90,10 +91,20 @@ def stratified_split(
     train, test = [], []
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
-        cut = round(test_fraction * len(members))
+        most = len(members) - 1
+        cut = min(max(round(test_fraction * len(members)), 1), most)
         test.append(members[:cut])
         train.append(members[cut:])
     return rng.permutation(np.concatenate(train)), rng.permutation(np.concatenate(test))
+
+
+def value_counts(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How often each of the 256 values is in each channel of images ``(N, C, H, W)``: ``(C, 256)``."""
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for channel, row in enumerate(counts):
+        for start in range(0, len(images), _CHUNK):
+            row += np.bincount(images[start : start + _CHUNK, channel].ravel(), minlength=256)
+    return counts
 
 
 def split_and_standardise(
