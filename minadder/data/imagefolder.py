@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minadder.checks import fits_memory, whole
-from minadder.files import as_path, open_file, shown
+from minadder.files import as_path, check_ordinary, open_file, shown
 
 from .dataset import Batch
 
@@ -185,7 +185,8 @@ def imagefolder(path: str | os.PathLike[str], size: int = 224) -> tuple[ImageFol
     at the beginning of the path is the home folder.
 
     Raises FileNotFoundError for a folder without that layout, and ValueError for a class without images or one that
-    only ``val`` has, and for a link that leads to nothing; a file that is no image is found when it is read.
+    only ``val`` has, and for a link that leads to nothing, and OSError for a folder, a pipe or a device that is called
+    as an image is; a file that is no image is found when it is read.
 
     >>> import pathlib, tempfile
     >>> from PIL import Image
@@ -242,7 +243,11 @@ def _files(folder: Path) -> list[str]:
     """The names of the image files in a folder, in alphabetical order; none where there is no such folder."""
     if not folder.is_dir():
         return []
-    return [entry.name for entry in _entries(folder, SUFFIXES) if entry.is_file()]
+    found = _entries(folder, SUFFIXES)
+    for entry in found:
+        if not entry.is_file():
+            check_ordinary(entry.stat(), Path(entry.path))
+    return [entry.name for entry in found]
 
 
 def _entries(folder: Path, suffixes: tuple[str, ...] = ("",)) -> list[os.DirEntry[str]]:
