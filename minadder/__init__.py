@@ -9,11 +9,14 @@
 (1, 2)
 """
 
-from minadder import interruption
+from minadder import environment, interruption
 
 if interruption.is_command():
     interruption.handle_signals()  # before all that takes a second to import
     interruption.check_working_folder()
+    environment.check_for_command()
+else:
+    environment.check()
 
 # isort: split
 from minadder import analysis, callbacks, data, memory, models, nn, ops, optim

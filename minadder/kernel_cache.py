@@ -33,6 +33,9 @@ from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
+from minadder.environment import cache_root
+from minadder.files import as_path
+
 PACKAGE = Path(__file__).parent
 
 SUFFIX = ".kernel"
@@ -41,16 +44,6 @@ CHECKSUM_BYTES = 32
 SECONDS_A_DAY = 86_400
 UNUSED_DAYS = 30
 """How long the kernels of another version are kept after their last use."""
-
-
-def cache_root() -> Path:
-    """Return the folder under which minadder keeps what it can make again: compiled kernels and fetched data.
-
-    It is `$XDG_CACHE_HOME/minadder`, or `~/.cache/minadder` where that is unset.
-    """
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification tells to ignore a relative path.
-    return (base if base.is_absolute() else Path.home() / ".cache") / "minadder"
 
 
 def source_digest() -> str:
@@ -71,9 +64,12 @@ def source_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def cache_parent() -> Path:
-    """Return where the kernels of all versions lie: `$NUMBA_CACHE_DIR`, or a folder under `cache_root()`."""
-    return Path(config.CACHE_DIR) if config.CACHE_DIR else cache_root() / "kernels"
+def cache_parent() -> Path | None:
+    """Return where the kernels of all versions lie: `$NUMBA_CACHE_DIR`, or a folder under `cache_root()`, if any."""
+    if config.CACHE_DIR:
+        return as_path(config.CACHE_DIR, "NUMBA_CACHE_DIR")
+    root = cache_root()
+    return None if root is None else root / "kernels"
 
 
 @cache
@@ -83,12 +79,14 @@ def cache_folder() -> Path | None:
     Where the folder is there but cannot be written, as one that an administrator filled for all users, kernels are
     loaded from it.
     """
+    parent = cache_parent()
+    if parent is None:
+        return None
     try:
-        parent = cache_parent()
         folder = parent / f"minadder-{source_digest()}"
         new = not folder.is_dir()
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
+    except OSError:
         return None
     if new:
         delete_unused(parent)

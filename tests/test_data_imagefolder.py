@@ -86,7 +86,6 @@ def test_what_else_lies_there_is_passed_over(root: Path) -> None:
     (root / "train" / "README").write_text("no folder")
     (root / "train" / ".cache").mkdir()
     (root / "val" / ".cache").mkdir()
-    (root / "train" / "cat" / "more.png").mkdir()
     assert [part.files for part in data.imagefolder(root)] == before
 
 
@@ -426,15 +425,25 @@ def test_links_that_lead_to_nothing_are_named(root: Path, place: str, target: st
         data.imagefolder(root)
 
 
-def test_links_are_followed_and_pipes_passed_over(root: Path) -> None:
+def test_links_are_followed(root: Path) -> None:
     before = len(data.imagefolder(root)[0])
     (root / "train" / "cat" / "notes").symlink_to("nowhere")
     (root / "train" / "cat" / "again.png").symlink_to("0.png")
     (root / "train" / "cat" / "round").symlink_to(root / "train")
-    os.mkfifo(root / "train" / "cat" / "pipe.png")
     (root / "train" / "fox").symlink_to("dog")
     (root / "val" / "fox").symlink_to("dog")
     assert len(data.imagefolder(root)[0]) == before + 1 + 4
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_is_called_as_an_image_and_is_no_file_is_named(root: Path, kind: str) -> None:
+    path = root / "val" / "cat" / "more.JPG"
+    if kind == "device":
+        path.symlink_to(os.devnull)
+    else:
+        {"pipe": os.mkfifo, "folder": os.mkdir}[kind](path)
+    with pytest.raises(OSError, match=r"it is a .*, not a.* file: '.*val/cat/more\.JPG'"):
+        data.imagefolder(root)
 
 
 @pytest.mark.parametrize("change", ["gone", "pipe", "folder", "empty"])

@@ -109,9 +109,9 @@ def test_the_cache_is_in_the_home_folder_by_default(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     for unusable in ("", "relative/path"):
         monkeypatch.setenv("XDG_CACHE_HOME", unusable)
-        assert module.cache_folder() == tmp_path / ".cache" / "minadder"
+        assert module.cache_root() == tmp_path / ".cache" / "minadder"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert module.cache_folder() == tmp_path / ".cache" / "minadder"
+    assert module.cache_root() == tmp_path / ".cache" / "minadder"
 
 
 @pytest.mark.parametrize("folder", ["data", "cache/minadder"])
@@ -173,7 +173,7 @@ def test_a_home_folder_that_is_none_is_not_made(
 ) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", home)
-    folder = module.cache_folder()
+    folder = module.cache_root()
     assert folder is None or folder.is_absolute()
 
 

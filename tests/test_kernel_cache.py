@@ -291,6 +291,15 @@ def test_cache_root_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
     assert kernel_cache.cache_root() == tmp_path / ".cache" / "minadder"
 
 
+def test_the_home_folder_may_be_written_by_its_sign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/mine")
+    monkeypatch.setattr(config, "CACHE_DIR", "")
+    assert kernel_cache.cache_parent() == tmp_path / "mine" / "minadder" / "kernels"
+    monkeypatch.setattr(config, "CACHE_DIR", "~/numba")
+    assert kernel_cache.cache_parent() == tmp_path / "numba"
+
+
 def test_a_relative_cache_home_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))

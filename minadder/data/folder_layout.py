@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minadder.checks import number, seed_number
-from minadder.files import shown
+from minadder.files import check_ordinary, shown
 
 from .images import stratified_split
 
@@ -116,6 +116,7 @@ def class_files(folder: Path, classes: tuple[str, ...]) -> Files:
     labels: list[int] = []
     for label, one in enumerate(classes):
         found = images(folder / one)
+        check_all_files(folder / one)
         check_not_nested(folder / one)
         if not found:
             raise ValueError(f"{shown(folder / one)} holds no images ({', '.join(SUFFIXES)}): {LAYOUT}")
@@ -147,6 +148,13 @@ def images(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     return [entry.name for entry in entries(folder, SUFFIXES) if entry.is_file()]
+
+
+def check_all_files(folder: Path) -> None:
+    """Raise OSError for a folder, a pipe or a device that is called as an image is, and would be passed over."""
+    for entry in entries(folder, SUFFIXES) if folder.is_dir() else ():
+        if not entry.is_file():
+            check_ordinary(entry.stat(), Path(entry.path))
 
 
 def check_not_nested(folder: Path) -> None:

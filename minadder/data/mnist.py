@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minadder.checks import seed_number
+from minadder.environment import cache_root
 from minadder.files import shown
 from minadder.streams import tell
 
 from .dataset import Dataset
-from .folders import cache_folder, data_folders, where_to_put
+from .folders import data_folders, where_to_put
 from .idx import idx_digest, read_idx, write_idx
 from .images import pad_to_side, split_and_standardise, standardise
 
@@ -148,7 +149,7 @@ def _rebuild(pixels: NDArray[np.generic], labels: NDArray[np.generic]) -> dict[s
 
 
 def _keep(arrays: dict[str, NDArray[np.uint8]]) -> None:
-    cache = cache_folder()
+    cache = cache_root()
     if cache is None:
         tell("MNIST: fetched and verified, but not kept, as you have no home folder: set XDG_CACHE_HOME to keep it")
         return

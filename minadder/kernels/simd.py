@@ -16,13 +16,14 @@ How wide vectors are, and whether there are any, follows from what the machine h
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 from llvmlite import binding, ir
 from numba.core import cgutils, config, extending, types
 from numba.core.datamodel import models
+
+from minadder import environment
 
 PrimitiveModel: Any = models.PrimitiveModel
 intrinsic: Callable[..., Callable[..., Any]] = (
@@ -45,11 +46,9 @@ def vector_bits() -> int:
     """
     if config.DISABLE_JIT or config.BOUNDSCHECK:
         return 0
-    chosen = os.environ.get("MINADDER_VECTOR_BITS")
+    chosen = environment.vector_bits()
     if chosen is not None:
-        if chosen not in ("0", "128", "256", "512"):
-            raise ValueError(f"MINADDER_VECTOR_BITS must be 0, 128, 256 or 512, not {chosen!r}")
-        return int(chosen)
+        return chosen
     features = binding.get_host_cpu_features()
     widths = {512: "avx512f", 256: "avx", 128: "sse2"}
     if "sse2" not in features:  # no x86: ARM names its vector units in other words
