@@ -899,6 +899,21 @@ BUGS = {
         "-k",
         "called_twice",
     ),
+    "summary: drawing in a net's forward goes on behind it": Bug(
+        "analysis/observing.py",
+        "with no_grad(), random_states_kept():",
+        "with no_grad():",
+        ("tests/test_summary.py", "-k", "random_states"),
+    ),
+    "summary: names are HTML": Bug(
+        "looking/summary.py", "html.escape(cell)", "cell", ("tests/test_summary.py", "-k", "foreign_names")
+    ),
+    "pretrained: whatever weights lie there are taken": Bug(
+        "models/pretrained.py",
+        "found != LENET5_BN[layer]",
+        "not found",
+        ("tests/test_pretrained.py", "-k", "changed_weights"),
+    ),
     "cost: a multiplication of 8 bits": in_analysis(
         "cost.py", "Energy(0.03, 0.2)", "Energy(0.03, 0.3)", COUNT, "-k", "energies"
     ),

@@ -173,7 +173,7 @@ DOORS: tuple[Door, ...] = (
         lambda: {"optimizer": optim.SGD([parameter(2)], lr=0.1), "fraction": 0.5},
     ),
     maker(models.mlp, sizes=(2, 3, 2), layer="adder"),
-    maker(models.lenet5_bn, **KIND),
+    maker(models.lenet5_bn, **KIND, pretrained=False),
     maker(models.lenetpp, **KIND),
     maker(models.vgg_small, **KIND),
     maker(models.resnet, depth=8, **KIND),
@@ -223,6 +223,7 @@ DOORS: tuple[Door, ...] = (
     maker(analysis.Box.cube, dimension=2, low=0.0, high=1.0),
     maker(analysis.SameOrZero, scale=[1.0], mask=[[True]], bias=[0.0]),
     maker(analysis.count, net=net(), input_shape=(2,)),
+    maker(ma.summary, net=net(), input_shape=(2,)),
     maker(analysis.cycles, operations=analysis.Operations(1, 1)),
     maker(analysis.energy, operations=analysis.Operations(1, 1), numbers="int8"),
     Door(
