@@ -55,6 +55,10 @@ class Call:
         """Return the call with other inputs."""
         return replace(self, arrays=tuple(arrays))
 
+    def with_input(self, number: int, array: Array) -> Call:
+        """Return the call with another array for one input."""
+        return self.on([array if other == number else same for other, same in enumerate(self.arrays)])
+
     def copies(self) -> list[Array]:
         """Return copies of the inputs, one value after the other in memory."""
         return [np.array(array, order="C") for array in self.arrays]
@@ -67,7 +71,8 @@ class Call:
 
     def run(self, upstream: Array | None = None, needed: Sequence[bool] | None = None) -> Result:
         """Return the output and the gradients."""
-        return run(self.function, self.copies(), self.options, self.upstream if upstream is None else upstream, needed)
+        given = self.upstream.copy() if upstream is None else upstream
+        return run(self.function, self.copies(), self.options, given, needed)
 
     def differentiated(self, number: int) -> Array:
         """Return the values whose derivative the gradient of input `number` is: the output, or by `gradient_of`."""

@@ -47,8 +47,8 @@ def check_function(
     """Check an operation of one's own: its gradients, and how it treats memory, layouts, precisions and empty inputs.
 
     It goes through what the library's own operations go through: finite differences in float64, weighted at random;
-    backward as the adjoint of the derivative, ⟨Jv, u⟩ = ⟨v, Jᵀu⟩; the same result in every call; nothing changed that it
-    is given and nothing kept that others may change; two uses in one graph and two backwards over one; inputs and
+    backward as the adjoint of the derivative, ⟨Jv, u⟩ = ⟨v, Jᵀu⟩; the same result in every call; nothing changed that
+    it is given and nothing kept that others may change; two uses in one graph and two backwards over one; inputs and
     gradients in any layout in memory; float32 all the way; gradients that nobody asks for; inputs that it broadcasts;
     inputs without elements, which it may refuse. On a kink, where there is no derivative, any slope between those of
     both sides passes.
@@ -98,9 +98,9 @@ def check_function(
     >>> testing.check_function(Wrong, [np.array([0.5, -1.5])])
     Traceback (most recent call last):
     ...
-    minadder.testing.call.CheckError: Wrong on inputs of shape (2,): The gradient of input 0 is 0.5 times what it should \
-be, everywhere: a factor is missing or too much. 2 of 2 gradient entries differ from finite differences. The worst is \
-input 0 at (1,): backward gives 0.198157, finite differences give 0.396315 (apart by 0.198).
+    minadder.testing.call.CheckError: Wrong on inputs of shape (2,): the gradient of input 0 is 0.5 times what it \
+should be, everywhere: a factor is missing or too much. 2 of 2 gradient entries differ from finite differences. The \
+worst is input 0 at (1,): backward gives 0.198157, finite differences give 0.396315 (apart by 0.198).
 
     A function of several inputs that broadcasts, and a layer with all its settings:
 
@@ -113,9 +113,7 @@ input 0 at (1,): backward gives 0.198157, finite differences give 0.396315 (apar
     >>> testing.check_function(ma.ops.binarize, shapes=[(3, 4)], gradient_of=through)
     """
     if (inputs is None) == (shapes is None):
-        raise TypeError(
-            "check_function needs inputs or shapes, one of them: check_function(MyFunction, shapes=[(3, 4)])"
-        )
+        raise TypeError("check_function needs inputs or shapes, as in check_function(MyFunction, shapes=[(3, 4)])")
     if not callable(function):
         raise TypeError(f"check_function needs a Function or a function of tensors, not {type(function).__name__}")
 

@@ -56,9 +56,7 @@ def slope(call: Call, number: int, direction: Array) -> Slope:
     step = STEP * 2.0 ** math.ceil(math.log2(reach))
 
     def at(distance: float) -> Array:
-        moved = [*call.arrays]
-        moved[number] = array + distance * direction
-        return call.on(moved).differentiated(number)
+        return call.with_input(number, array + distance * direction).differentiated(number)
 
     middle = at(0.0)
     left, right = (middle - at(-step)) / step, (at(step) - middle) / step
@@ -138,9 +136,9 @@ def check_directions(call: Call, number: int, entries: Entries, rng: np.random.G
         found, ours = slope(call, number, direction), float((gradient * direction).sum())
         if not found.allows(ours):
             raise call.error(
-                f"along a random direction v in input {number}, ⟨Jv, u⟩ is {found.middle:.6g} by finite differences and "
-                f"⟨v, Jᵀu⟩ is {ours:.6g} by backward: backward is not the adjoint of the derivative. Entries that were not "
-                f"looked at singly are wrong: check a smaller input"
+                f"along a random direction v in input {number}, ⟨Jv, u⟩ is {found.middle:.6g} by finite differences "
+                f"and ⟨v, Jᵀu⟩ is {ours:.6g} by backward: backward is not the adjoint of the derivative. Entries that "
+                f"were not looked at singly are wrong: check a smaller input"
             )
 
 
@@ -151,7 +149,7 @@ def suspicions(call: Call, inputs: list[Entries]) -> Iterator[str]:
         gradient, kept = call.plain.gradients[number], ~entries.kinks
         if not entries.differences or not kept.any():
             continue
-        what, analytic, numeric = f"The gradient of input {number}", entries.analytic[kept], entries.numeric[kept]
+        what, analytic, numeric = f"the gradient of input {number}", entries.analytic[kept], entries.numeric[kept]
         twins = [
             other
             for other, theirs in enumerate(inputs)
@@ -167,8 +165,8 @@ def suspicions(call: Call, inputs: list[Entries]) -> Iterator[str]:
             yield f"{what} is that of input {twins[0]}: return the gradients in the order of forward's inputs."
         elif np.abs(numeric).max() < ATOL:
             yield (
-                f"The output does not change with input {number}, and yet backward gives a gradient. One that differs on "
-                f"purpose, as straight through a rounding, is checked against the function that you name as gradient_of."
+                f"the output does not change with input {number}, and yet backward gives a gradient: one that differs "
+                f"on purpose, as straight through a rounding, is checked against the function named by gradient_of."
             )
         elif (factor := common_factor(analytic, numeric)) is not None:
             yield f"{what} {factor_in_words(factor, gradient.size / max(1, call.upstream.size))}"
@@ -187,11 +185,7 @@ def factor_in_words(factor: float, share: float) -> str:
         return "has the wrong sign everywhere."
     words = f"is {factor:.6g} times what it should be, everywhere: a factor is missing or too much."
     if share != 1 and math.isclose(factor, share, rel_tol=1e-3):
-        words += (
-            f" {share:g} entries make one output: where forward takes their mean, backward must divide by {share:g}."
-        )
+        words += f" {share:g} entries make one output: if forward takes their mean, backward must divide by {share:g}."
     if share != 1 and math.isclose(factor, 1 / share, rel_tol=1e-3):
-        words += (
-            f" {share:g} entries make one output: where forward adds them up, backward must not divide by {share:g}."
-        )
+        words += f" {share:g} entries make one output: if forward adds them up, backward must not divide by {share:g}."
     return words
