@@ -120,9 +120,15 @@ def answers(call: Call, shape: tuple[int, ...]) -> bool:
 def check_empty(call: Call) -> None:
     """Raise CheckError where inputs without elements are answered, and backward then fails or gives what is not 0.
 
-    A function may refuse them.
+    A function may refuse them. All inputs, and arrays among the options, that have the same length become empty
+    together: a batch of no examples and their labels, say, or a layer of no units.
     """
-    count = max((len(array) for array in call.arrays if array.ndim), default=0)
+    for count in {len(array) for array in call.arrays if array.ndim}:
+        check_emptied(call, count)
+
+
+def check_emptied(call: Call, count: int) -> None:
+    """Check the call with all arrays of one length emptied."""
     arrays = [array[:0] if array.ndim and len(array) == count else array for array in call.arrays]
     options = {
         name: value[:0] if isinstance(value, np.ndarray) and value.ndim and len(value) == count else value
