@@ -88,7 +88,7 @@ def check_broadcasting(call: Call) -> None:
             one, full = call.with_input(number, small), call.with_input(number, np.broadcast_to(small, shape))
             if broadcast_to(shape, one.arrays) and answers(one, shape) and answers(full, shape):
                 circumstance = f"with input {number} of shape {small.shape}, which it broadcasts"
-                with call.when(circumstance, advice):
+                with call.when(circumstance, advice), np.errstate(all="ignore"):  # at points that nobody chose
                     ours, wanted = (other.run(call.upstream) for other in (one, full))
                     wanted.gradients[number] = sum_to(wanted.gradients[number], small.shape)
                     call.compare(ours, wanted, circumstance, advice, ROUNDING)
@@ -141,9 +141,9 @@ def check_emptied(call: Call, count: int) -> None:
         except Exception:  # a function may refuse in any way
             return
         shapes = ", ".join(str(array.shape) for array in arrays)
-        circumstance = f"with inputs without elements, of shape {shapes},"
+        circumstance = f"with inputs without elements, of shape {shapes}"
         advice = "Refuse them in forward by a ValueError, or return gradients of 0 in the shapes of the inputs"
-        with call.when(f"{circumstance} forward gives an output and then backward fails", advice):
+        with call.when(f"{circumstance}, forward gives an output and then backward fails", advice):
             gradients = go_back(tensors, output, np.ones(output.shape))
     if output.size == 0:
         nothing = [np.zeros(array.shape) for array in arrays]

@@ -114,6 +114,8 @@ worst is input 0 at (1,): backward gives 0.198157, finite differences give 0.396
     """
     if (inputs is None) == (shapes is None):
         raise TypeError("check_function needs inputs or shapes, as in check_function(MyFunction, shapes=[(3, 4)])")
+    if isinstance(shapes, (list, tuple)) and not all(isinstance(shape, (list, tuple)) for shape in shapes):
+        raise TypeError(f"check_function needs a shape for each input, as in shapes=[(3, 4)], not {shapes}")
     if not callable(function):
         raise TypeError(f"check_function needs a Function or a function of tensors, not {type(function).__name__}")
 
