@@ -1,13 +1,12 @@
-"""Running operations of the registry on arrays, forward and backward, as the tests of all operations do."""
+"""What the tests of every operation share: which operations, in which precisions, and how closely results agree."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
-import minadder as ma
 from minadder.autograd import Array
 from minadder.ops.registry import OPERATIONS, Operation
 from minadder.ops.samples import Sample
@@ -17,26 +16,6 @@ RELATIVE = {np.float32: 2e-5, np.float64: 1e-12}
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-
-
-class Result(NamedTuple):
-    """The output of an operation and the gradients of its inputs."""
-
-    output: Array
-    gradients: list[Array]
-
-
-def forward(operation: Operation, arrays: list[Array], options: dict[str, Any]) -> tuple[list[ma.Tensor], ma.Tensor]:
-    """Run an operation on arrays, which are wrapped and not copied; return its inputs and its output."""
-    tensors = [ma.Tensor(array, requires_grad=True) for array in arrays]
-    return tensors, operation.function(*tensors, **options)
-
-
-def run(operation: Operation, arrays: list[Array], options: dict[str, Any], weights: Array) -> Result:
-    """Run an operation forward, and backward from the weights."""
-    tensors, output = forward(operation, arrays, options)
-    output.backward(weights.astype(output.dtype))
-    return Result(output.numpy(), [np.zeros(t.shape) if t.grad is None else t.grad.numpy() for t in tensors])
 
 
 def cast(sample: Sample, dtype: Any) -> list[Array]:

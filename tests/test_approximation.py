@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from drawing import seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from minadder import analysis
 from minadder.analysis import Box, approximation, two_layers
 from minadder.autograd import Array
 from minadder.experiments.theory import LIPSCHITZ, wave
+from minadder.testing import seeds
 
 
 def rng(seed: int = 0) -> np.random.Generator:

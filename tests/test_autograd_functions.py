@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import cotangent, samples_of, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 from running import every_operation
@@ -16,6 +15,7 @@ import minadder as ma
 from minadder.autograd import Array
 from minadder.ops.registry import Operation
 from minadder.tensor import Tensor
+from minadder.testing import cotangent, samples_of, seeds
 
 
 def operation(forward: Callable[..., Any], backward: Callable[..., Any] = lambda grad: grad) -> type[ma.Function]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import cotangent, samples_of, seeds
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from running import every_operation
@@ -17,6 +16,7 @@ from minadder import nn
 from minadder.autograd import Array
 from minadder.ops.registry import Operation
 from minadder.tensor import Tensor
+from minadder.testing import cotangent, samples_of, seeds
 
 ALIASES: dict[str, Callable[[Tensor], Tensor]] = {
     "itself": lambda t: t,

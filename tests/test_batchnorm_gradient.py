@@ -6,13 +6,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from drawing import seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
 import minadder as ma
 from minadder import ops
 from minadder.autograd import Array
+from minadder.testing import seeds
 
 EPS = 1e-12  # the paper has none
 ERRORS = "1/m²", "x_i − x_j", "σ"

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import LAYOUTS, same_bits, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from minadder import nn, ops
 from minadder.autograd import Array
 from minadder.diagnosis import first_non_finite
 from minadder.ops.batchnorm import BatchNormEval, BatchNormTrain
+from minadder.testing import LAYOUTS, same_bits, seeds
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 both_modes = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from drawing import seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from minadder import analysis, nn
 from minadder.analysis import Box, bounded_width, two_layers
 from minadder.autograd import Array
 from minadder.experiments.theory import LIPSCHITZ, wave
+from minadder.testing import seeds
 
 
 def random_layer(source: np.random.Generator, d: int, m: int, lattice: bool = False) -> analysis.SameOrZero:

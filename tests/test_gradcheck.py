@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import samples_of, seeds
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from running import output_shape
@@ -16,6 +15,7 @@ import minadder as ma
 from minadder import nn, ops
 from minadder.autograd import Array
 from minadder.ops.registry import OPERATIONS, Operation
+from minadder.testing import samples_of, seeds
 
 every_true_gradient = pytest.mark.parametrize(
     "operation",

@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import LAYOUTS, read_only
 from fresh_process import CALL, run
 from numba.core import config
 from numba.extending import is_jitted
-from running import both_dtypes, cast, every_operation, forward
+from running import both_dtypes, cast, every_operation
 
 import minadder as ma
 from minadder import jit, models, nn, optim
 from minadder.autograd import Array
 from minadder.ops.registry import Operation
 from minadder.ops.samples import Draw
+from minadder.testing import LAYOUTS, read_only
+from minadder.testing.running import forward
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled under NUMBA_DISABLE_JIT=1")
 
@@ -72,7 +73,7 @@ def test_no_kernel_is_compiled_for_a_shape_or_a_layout(operation: Operation, dty
     for layout in (np.array, *LAYOUTS.values()):
         for _ in range(5):
             sample = operation.sample(draw)
-            _, output = forward(operation, [layout(array) for array in cast(sample, dtype)], sample.options)
+            _, output = forward(operation.function, [layout(array) for array in cast(sample, dtype)], sample.options)
             output.backward(read_only(np.ones(output.shape, dtype)))
     assert_one_variant_each()
 

@@ -11,32 +11,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import (
-    LAYOUTS,
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_cases import (
     NAMED_LAYERS,
     NAN_LAYERS,
     NO_THREADS,
     ON_ONE_THREAD,
     ON_THREADS,
-    Layer,
     assert_filter_leaks_to_the_border_only,
     constants,
     cuts,
     dirty_memory,
-    lattice_layer,
-    layers,
-    same_bits,
-    seeds,
     with_threads,
     with_value,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 from numba.core import config
 
 from minadder.autograd import Array
 from minadder.kernels.adder import cpu, reference
 from minadder.kernels.adder.reference import RULES
+from minadder.testing import LAYOUTS, Layer, lattice_layer, layers, same_bits, seeds
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 rules = st.sampled_from(RULES)

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from drawing import LAYOUTS, NO_THREADS, same_bits, seeds, with_threads
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_cases import NO_THREADS, with_threads
 
 from minadder.autograd import Array
 from minadder.kernels.batchnorm import cpu, reference
+from minadder.testing import LAYOUTS, same_bits, seeds
 
 EPS = 1e-5
 TOLERANCE = {np.float32: 3e-5, np.float64: 1e-12}

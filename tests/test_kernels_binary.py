@@ -8,28 +8,16 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from drawing import (
-    LAYOUTS,
-    NAMED_LAYERS,
-    NO_THREADS,
-    ON_ONE_THREAD,
-    ON_THREADS,
-    Layer,
-    constants,
-    lattice_layer,
-    layers,
-    same_bits,
-    seeds,
-    with_threads,
-)
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_cases import NAMED_LAYERS, NO_THREADS, ON_ONE_THREAD, ON_THREADS, constants, with_threads
 
 import minadder as ma
 from minadder import nn, ops
 from minadder.autograd import Array
 from minadder.kernels.binary import cpu, packing, reference
 from minadder.kernels.conv import cpu as conv
+from minadder.testing import LAYOUTS, Layer, lattice_layer, layers, same_bits, seeds
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import LAYOUTS, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minadder.autograd import Array
 from minadder.kernels.optim import cpu, reference
+from minadder.testing import LAYOUTS, seeds
 
 SHAPES = [(), (0,), (1,), (7,), (3, 5), (4, 2, 3, 3)]
 TOLERANCE = {np.float32: 2e-6, np.float64: 1e-14}

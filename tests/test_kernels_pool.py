@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from drawing import LAYOUTS, NO_THREADS, same_bits, seeds, with_threads
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from kernel_cases import NO_THREADS, with_threads
 
 from minadder.autograd import Array
 from minadder.kernels.geometry import Pair
 from minadder.kernels.pool import cpu, reference
+from minadder.testing import LAYOUTS, same_bits, seeds
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 both_kernels = pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import Layer, lattice_layer, layers, same_bits, seeds, with_threads
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from kernel_cases import with_threads
 from numba.core import config
 
 from minadder.kernels import powers, windowed, windowed_powers
 from minadder.kernels.adder import cpu, reference
 from minadder.kernels.adder.reference import RULES
 from minadder.kernels.powers import FORMATS
+from minadder.testing import Layer, lattice_layer, layers, same_bits, seeds
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 exponents = st.floats(0, 2)

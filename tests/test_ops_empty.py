@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import cotangent, same_bits
-from running import both_dtypes, cast, every_operation, forward, run
+from running import both_dtypes, cast, every_operation
 
 from minadder.autograd import Array
 from minadder.ops.registry import REGISTRY, Operation
 from minadder.ops.samples import Sample
+from minadder.testing import cotangent, same_bits
+from minadder.testing.running import forward, run
 
 
 def empty(*shape: int) -> Array:
@@ -86,7 +87,7 @@ def test_inputs_without_elements(operation: Operation, dtype: Any) -> None:
     sample = EMPTY[operation.name]
     wanted = np.asarray(operation.reference(*sample.arrays, **sample.options))
     weights = cotangent(np.random.default_rng(0), wanted.shape)
-    result = run(operation, cast(sample, dtype), sample.options, weights)
+    result = run(operation.function, cast(sample, dtype), sample.options, weights)
     assert same_bits(result.output, wanted.astype(dtype))
     for gradient, array in zip(result.gradients, sample.arrays, strict=True):
         assert gradient.shape == array.shape
@@ -98,4 +99,4 @@ def test_inputs_without_elements(operation: Operation, dtype: Any) -> None:
 def test_questions_about_no_elements_are_refused(name: str) -> None:
     sample = REFUSED[name]
     with pytest.raises(ValueError, match=r"\(0, |more than 1 value|\(0,\)"):
-        forward(REGISTRY[name], cast(sample, np.float32), sample.options)
+        forward(REGISTRY[name].function, cast(sample, np.float32), sample.options)

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import LAYOUTS, cotangent, same_bits, samples_of, seeds
 from hypothesis import given
 from hypothesis import strategies as st
-from running import assert_close, both_dtypes, cast, every_operation, forward, output_shape, run
+from running import assert_close, both_dtypes, cast, every_operation, output_shape
 
 import minadder as ma
 from minadder import ops
 from minadder.autograd import Array
 from minadder.ops.registry import OPERATIONS, REGISTRY, Operation
 from minadder.ops.samples import Sample
+from minadder.testing import LAYOUTS, cotangent, same_bits, samples_of, seeds
+from minadder.testing.running import forward, run
 
 STEP = 2.0**-10
 """Step of finite differences on the lattice: far from every kink, and dyadic, so that no bit is lost."""
@@ -33,7 +34,7 @@ exact_operations = pytest.mark.parametrize(
 @given(data=st.data())
 def test_output_is_the_references(operation: Operation, dtype: Any, data: st.DataObject) -> None:
     sample = data.draw(samples_of(operation))
-    _, output = forward(operation, cast(sample, dtype), sample.options)
+    _, output = forward(operation.function, cast(sample, dtype), sample.options)
     assert output.dtype == dtype
     wanted = operation.reference(*sample.arrays, **sample.options)
     assert_close(output.numpy(), np.asarray(wanted), operation.exact)
@@ -77,7 +78,7 @@ def test_each_lattice_gradient_is_the_finite_difference(operation: Operation, da
     sample, rng = data.draw(samples_of(operation)), np.random.default_rng(seed)
     arrays = cast(sample, np.float64)
     weights = cotangent(rng, output_shape(operation, sample))
-    result = run(operation, arrays, sample.options, weights)
+    result = run(operation.function, arrays, sample.options, weights)
     for number, gradient in enumerate(result.gradients):
         for index in some_entries(rng, gradient.shape, most=16):
             direction = np.zeros(gradient.shape)
@@ -93,7 +94,7 @@ def test_backward_is_the_adjoint_of_the_derivative(operation: Operation, data: s
     sample, rng = data.draw(samples_of(operation)), np.random.default_rng(seed)
     arrays = cast(sample, np.float64)
     weights = cotangent(rng, output_shape(operation, sample))
-    result = run(operation, arrays, sample.options, weights)
+    result = run(operation.function, arrays, sample.options, weights)
     for number, gradient in enumerate(result.gradients):
         direction = np.asarray(rng.integers(-4, 5, gradient.shape) * 2 + 1.0)
         left, right = slopes(operation, number, arrays, sample.options, weights, direction, STEP)
@@ -108,7 +109,8 @@ def test_lattice_gradients_are_the_same_in_both_precisions(
     sample = data.draw(samples_of(operation))
     weights = cotangent(np.random.default_rng(seed), output_shape(operation, sample))
     single, double = (
-        run(operation, cast(sample, dtype), sample.options, weights).gradients for dtype in (np.float32, np.float64)
+        run(operation.function, cast(sample, dtype), sample.options, weights).gradients
+        for dtype in (np.float32, np.float64)
     )
     for one, other in zip(single, double, strict=True):
         assert one.dtype == np.float32
@@ -145,7 +147,7 @@ def test_gaussian_gradients_are_the_finite_differences(operation: Operation, dat
                 break
         else:
             pytest.fail(f"input {number} of {operation.name} lies beside a kink in each of 20 draws")
-        gradient = run(operation, arrays, sample.options, weights).gradients[number]
+        gradient = run(operation.function, arrays, sample.options, weights).gradients[number]
         size = max(size, float(np.abs(gradient).max(initial=0)))
         for direction, (left, right) in zip(directions, pairs, strict=True):
             assert abs((gradient * direction).sum() - (left + right) / 2) <= 1e-5 * size
@@ -159,7 +161,7 @@ def test_gradients_are_linear_in_the_cotangent(operation: Operation, data: st.Da
     one, other = cotangent(rng, shape), cotangent(rng, shape)
     arrays = cast(sample, np.float64)
     first, second, both = (
-        run(operation, arrays, sample.options, weights).gradients for weights in (one, other, 2 * one - other)
+        run(operation.function, arrays, sample.options, weights).gradients for weights in (one, other, 2 * one - other)
     )
     for number, gradient in enumerate(both):
         assert_close(gradient, 2 * first[number] - second[number], operation.exact)
@@ -175,8 +177,10 @@ def test_the_layout_in_memory_does_not_matter(
     sample = data.draw(samples_of(operation))
     weights = cotangent(np.random.default_rng(seed), output_shape(operation, sample))
     arrays = cast(sample, dtype)
-    plain = run(operation, arrays, sample.options, weights)
-    other = run(operation, [LAYOUTS[layout](array) for array in arrays], sample.options, LAYOUTS[layout](weights))
+    plain = run(operation.function, arrays, sample.options, weights)
+    other = run(
+        operation.function, [LAYOUTS[layout](array) for array in arrays], sample.options, LAYOUTS[layout](weights)
+    )
     assert_close(other.output, plain.output, operation.exact)
     for one, two in zip(other.gradients, plain.gradients, strict=True):
         assert_close(one, two, operation.exact)
@@ -191,7 +195,7 @@ def test_inputs_and_options_are_not_changed_and_runs_repeat(
     weights = cotangent(np.random.default_rng(seed), output_shape(operation, sample))
     held = [*cast(sample, np.float32), weights, *(v for v in sample.options.values() if isinstance(v, np.ndarray))]
     before = [array.copy() for array in held]
-    first, second = (run(operation, held[: len(sample.arrays)], sample.options, weights) for _ in range(2))
+    first, second = (run(operation.function, held[: len(sample.arrays)], sample.options, weights) for _ in range(2))
     for array, copy in zip(held, before, strict=True):
         assert same_bits(array, copy)
     assert same_bits(first.output, second.output)
@@ -205,7 +209,7 @@ def test_outputs_and_gradients_own_their_memory(operation: Operation, data: st.D
     sample = data.draw(samples_of(operation))
     arrays = cast(sample, np.float64)
     weights = cotangent(np.random.default_rng(seed), output_shape(operation, sample))
-    result = run(operation, arrays, sample.options, weights)
+    result = run(operation.function, arrays, sample.options, weights)
     options = [value for value in sample.options.values() if isinstance(value, np.ndarray)]
     theirs = [*arrays, weights, *options]
     ours = result.gradients if operation.name in VIEWS else [result.output, *result.gradients]
@@ -225,7 +229,7 @@ VIEW_OPTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", sorted(VIEWS))
 def test_views_share_the_memory_of_a_contiguous_input(name: str) -> None:
     array = np.arange(6.0).reshape(2, 3)
-    _, output = forward(REGISTRY[name], [array], VIEW_OPTIONS[name])
+    _, output = forward(REGISTRY[name].function, [array], VIEW_OPTIONS[name])
     assert np.shares_memory(output.numpy(), array)
 
 
@@ -233,7 +237,7 @@ def test_views_share_the_memory_of_a_contiguous_input(name: str) -> None:
 def test_kinks_follow_the_conventions(operation: Operation) -> None:
     for inputs, gradients in operation.kinks:
         for dtype in (np.float32, np.float64):
-            result = run(operation, [np.array([value], dtype) for value in inputs], {}, np.array([-1.5]))
+            result = run(operation.function, [np.array([value], dtype) for value in inputs], {}, np.array([-1.5]))
             assert [gradient.tolist() for gradient in result.gradients] == [[-1.5 * slope] for slope in gradients]
 
 
@@ -247,7 +251,7 @@ def test_nan_never_vanishes(operation: Operation, dtype: Any, data: st.DataObjec
         for index in some_entries(rng, array.shape, most=1):
             arrays = cast(sample, dtype)
             arrays[number][index] = np.nan
-            _, output = forward(operation, arrays, sample.options)
+            _, output = forward(operation.function, arrays, sample.options)
             with np.errstate(invalid="ignore"):
                 wanted = np.isnan(operation.reference(*arrays, **sample.options))
             assert np.isnan(output.numpy())[wanted].all()
@@ -258,7 +262,7 @@ def test_nan_comes_out_where_nan_went_in(name: str) -> None:
     values = np.array([np.nan, 1.0])
     others = [np.array([0.5, 0.5])] if name == "maximum" else []
     options = {"low": -1.0, "high": 1.0} if name == "clip" else {}
-    _, output = forward(REGISTRY[name], [values, *others], options)
+    _, output = forward(REGISTRY[name].function, [values, *others], options)
     assert np.isnan(output.numpy()).tolist() == [True, False]
 
 
@@ -273,10 +277,10 @@ def test_large_logits_do_not_overflow(dtype: Any, size: float) -> None:
         ("bce_with_logits", {"targets": targets}, [[0, size], [size, size]], [[0, -1], [-1, 1]]),
     ):
         weights = np.ones(np.shape(losses))
-        result = run(REGISTRY[name], [logits], {**options, "reduction": "none"}, weights)
+        result = run(REGISTRY[name].function, [logits], {**options, "reduction": "none"}, weights)
         np.testing.assert_allclose(result.output, np.array(losses, dtype), rtol=1e-6, atol=1e-30)
         np.testing.assert_allclose(result.gradients[0], slopes, rtol=1e-6, atol=1e-30)
-    sigmoid = run(REGISTRY["sigmoid"], [logits], {}, np.ones((2, 2)))
+    sigmoid = run(REGISTRY["sigmoid"].function, [logits], {}, np.ones((2, 2)))
     np.testing.assert_allclose(sigmoid.output, [[1, 0], [0, 1]], atol=1e-30)
     np.testing.assert_allclose(sigmoid.gradients[0], np.zeros((2, 2)), atol=1e-30)
 

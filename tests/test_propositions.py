@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawing import seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minadder import analysis
 from minadder.analysis.propositions import distances
+from minadder.testing import seeds
 
 
 @given(seed=seeds, n=st.integers(1, 8), rate=st.floats(0.01, 1.99))

@@ -30,13 +30,14 @@ for name in ("torch", "mlxtend", "pandas", "pytest", "hypothesis"):
 
 import minadder
 for module in pkgutil.walk_packages(minadder.__path__, "minadder."):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith("__main__") and module.name != "minadder.testing":
         __import__(module.name)
 
-try:
-    minadder.data.mnist5k()
-except ImportError as error:
-    print(error)
+for use in (minadder.data.mnist5k, lambda: __import__("minadder.testing")):
+    try:
+        use()
+    except ImportError as error:
+        print(error)
 """
 
 
@@ -76,7 +77,8 @@ def test_a_requirement_is_a_name_and_a_floor(requirement: str) -> None:
 def test_what_the_library_imports_is_required() -> None:
     library = set(imported("minadder"))
     assert names(REQUIRED) <= library
-    assert library <= names(REQUIRED, EXTRAS["mnist5k"], EXTRAS["torch"]) | PART_OF_A_NOTEBOOK
+    optional = names(EXTRAS["mnist5k"], EXTRAS["torch"]) | {"hypothesis"}  # for minadder.testing alone
+    assert library <= names(REQUIRED) | optional | PART_OF_A_NOTEBOOK
 
 
 @pytest.mark.parametrize("folder", ["tests", "benchmarks"])
@@ -93,3 +95,4 @@ def test_nothing_optional_is_imported_before_it_is_needed(tmp_path: Path) -> Non
     result = run(WITHOUT_OPTIONAL, tmp_path)
     assert result.stderr == ""
     assert 'pip install "minadder[mnist5k]"' in result.stdout
+    assert 'minadder.testing needs hypothesis: pip install "minadder[test]"' in result.stdout

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import same_bits
 
 from minadder.autograd import Array
 from minadder.jit import kernel
@@ -30,6 +29,7 @@ from minadder.kernels.simd import (
     zeros,
 )
 from minadder.kernels.simd_planes import move_planes
+from minadder.testing import same_bits
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 needs_vectors = pytest.mark.skipif(simd.VECTOR_BITS == 0, reason="kernels are plain loops here: see simd.vector_bits")

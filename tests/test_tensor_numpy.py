@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import LAYOUTS, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minadder as ma
 from minadder.autograd import Array
+from minadder.testing import LAYOUTS, seeds
 
 dtypes = st.sampled_from([np.float32, np.float64])
 shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)

@@ -6,7 +6,6 @@ import io
 
 import numpy as np
 import pytest
-from drawing import seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from minadder import callbacks, checkpoint, data, models, nn, optim
 from minadder.callbacks import epoch_line
 from minadder.diagnosis import first_non_finite
 from minadder.evaluation import count_among_first, count_correct
+from minadder.testing import seeds
 from minadder.training import Callback
 
 

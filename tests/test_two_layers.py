@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawing import seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from minadder import analysis, nn
 from minadder.analysis import Box, two_layers
 from minadder.autograd import Array
 from minadder.experiments.theory import as_printed
+from minadder.testing import seeds
 
 Problem = tuple[Array, Array, Array, Box]
 

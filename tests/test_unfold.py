@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from drawing import NAMED_LAYERS, Layer, constants, cuts, layers, seeds
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_cases import NAMED_LAYERS, constants, cuts
 
 from minadder.autograd import Array
 from minadder.kernels import unfold
 from minadder.kernels.unfold import Layout
+from minadder.testing import Layer, layers, seeds
 
 GUARD = 64
 """Elements before and behind an array that must stay as they are."""

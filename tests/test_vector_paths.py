@@ -13,9 +13,9 @@ from typing import Any
 import modelled_tiles
 import numpy as np
 import pytest
-from drawing import Layer, constants, cuts, lattice_layer, layers
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_cases import constants, cuts
 from numba.core import config
 
 from minadder.autograd import Array
@@ -30,6 +30,7 @@ from minadder.kernels import (
 )
 from minadder.kernels.adder import cpu, reference
 from minadder.kernels.simd import FULL_PRECISION, HARDTANH, PRODUCT, SIGN
+from minadder.testing import Layer, lattice_layer, layers
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 no_vectors = pytest.mark.skipif(simd.VECTOR_BITS == 0, reason="kernels are plain loops here: see simd.vector_bits")
@@ -322,7 +323,7 @@ LAYER = lattice_layer((3, 2, 6, 23), 5, (3, 2), (1, 1), (1, 0))
 
 OUTPUT = """
 import hashlib
-from drawing import lattice_layer
+from minadder.testing import lattice_layer
 from minadder.kernels import simd
 from minadder.kernels.adder import cpu
 
