@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from minadder import checkpoint, streams
-from minadder.files import as_path
+from minadder.files import as_path, shown
 from minadder.preconditions import check_can_write
 from minadder.training import Callback, Epoch, Run
 
@@ -108,7 +108,7 @@ class Checkpoint(Callback):
             try:
                 json.dumps(value)
             except (TypeError, ValueError) as error:
-                raise TypeError(f"{self.path} cannot hold the training's {name}, {value!r}: {error}") from None
+                raise TypeError(f"{shown(self.path)} cannot hold the training's {name}, {value!r}: {error}") from None
 
     def on_epoch_end(self, run: Run) -> None:
         """Write the file."""
