@@ -94,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=tuple(SCHEDULES),
         default="cosine",
         help="how the learning rate falls: cosine as on MNIST and ImageNet, or polynomial as on CIFAR, here a straight "
-        "line, since no power is given (%(default)s)",
+        "line, since the papers give no power (%(default)s)",
     )
     parser.add_argument(
         "--eta", type=positive_float, default=0.2, help="the adaptive learning rate's η (%(default)s, as on MNIST)"
