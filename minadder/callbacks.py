@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from minadder import checkpoint, streams
 from minadder.checks import choice, number, whole
-from minadder.files import as_path, write_file
+from minadder.files import as_path, shown, write_file
 from minadder.jit import seconds_compiling
 from minadder.notebook import LiveLine, in_notebook
 from minadder.preconditions import check_can_write
@@ -143,7 +143,7 @@ class Checkpoint(Callback):
             try:
                 json.dumps(value)
             except (TypeError, ValueError) as error:
-                raise TypeError(f"{self.path} cannot hold the training's {name}, {value!r}: {error}") from None
+                raise TypeError(f"{shown(self.path)} cannot hold the training's {name}, {value!r}: {error}") from None
 
     def on_epoch_end(self, run: Run) -> None:
         """Write the file."""

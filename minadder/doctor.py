@@ -25,7 +25,7 @@ import minadder
 from minadder import kernel_cache, machine, streams
 from minadder.data.cifar import CIFAR10, CIFAR100, find_archive
 from minadder.data.mnist import DIGESTS, find_file
-from minadder.files import as_path
+from minadder.files import as_path, shown
 from minadder.kernels import simd
 
 REQUIRED = {
@@ -95,7 +95,7 @@ def examine(checks: Iterable[Callable[[], Finding]]) -> Iterator[Finding]:
 
 def environment(*names: str) -> str:
     """Return environment variables and their values."""
-    return ", ".join(f"{name}={os.environ[name]}" if name in os.environ else f"{name} unset" for name in names)
+    return ", ".join(f"{name}={shown(os.environ[name])}" if name in os.environ else f"{name} unset" for name in names)
 
 
 def installed(package: str) -> str | None:
@@ -238,13 +238,13 @@ def kernel_folder() -> Finding:
         finding.text = "none"
         finding.broken.append(
             "no cache folder can be made, so every process compiles all kernels anew: make "
-            f"{config.CACHE_DIR or '~/.cache'} a folder that you may write to, or set NUMBA_CACHE_DIR to one"
+            f"{shown(config.CACHE_DIR or '~/.cache')} a folder that you may write to, or set NUMBA_CACHE_DIR to one"
         )
         return finding
     others = [other for other in kernel_cache.kernel_folders(folder.parent) if other != folder]
     state = "writable" if kernel_cache.can_keep() else "not writable"
     count, size = contents(folder)
-    finding.text = f"{folder}: {state}, {count} kernels, {size / 1e6:.1f} MB"
+    finding.text = f"{shown(folder)}: {state}, {count} kernels, {size / 1e6:.1f} MB"
     if others:
         total = sum(contents(other)[1] for other in others)
         finding.text += (
@@ -252,7 +252,7 @@ def kernel_folder() -> Finding:
             "their last use"
         )
     if state == "not writable":
-        advice = f"make {folder} writable and not full, or set NUMBA_CACHE_DIR to a folder that is"
+        advice = f"make {shown(folder)} writable and not full, or set NUMBA_CACHE_DIR to a folder that is"
         if count:
             finding.warnings.append(f"kernels that the cache lacks are compiled anew by every process: {advice}")
         else:
@@ -289,7 +289,7 @@ def data_folder() -> Finding:
     found = "; ".join([f"mnist: {len(files)} of {len(DIGESTS)} files", *archives])
     finding = Finding("data", f"{environment('MINADDER_DATA')}; {found}")
     if not there:
-        finding.broken.append(f"MINADDER_DATA={chosen} is no folder: make it, or unset the variable")
+        finding.broken.append(f"{environment('MINADDER_DATA')} is no folder: make it, or unset the variable")
     return finding
 
 

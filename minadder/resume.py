@@ -166,7 +166,7 @@ def check_numbers(arrays: dict[str, Array]) -> None:
     """Raise ValueError for NaN in what a training is to go on from; none that is sound leaves any."""
     broken = [name for name, array in arrays.items() if array.dtype.kind == "f" and np.isnan(array).any()]
     if broken:
-        raise ValueError(f"holds NaN in {', '.join(broken)}: it was altered; start a new training")
+        raise ValueError(f"holds NaN in {', '.join(map(shown, broken))}: it was altered; start a new training")
 
 
 def check_history(history: Any, epochs: int) -> None:

@@ -14,6 +14,7 @@ from numba.core import config
 from numba.extending import is_jitted
 
 from minadder import ops, optim, streams
+from minadder.files import shown
 from minadder.kernel_cache import cache_folder, can_keep
 from minadder.kernels.batchnorm.cpu import update_running
 from minadder.nn.parameter import Parameter
@@ -150,10 +151,11 @@ def run(options: argparse.Namespace) -> int:
                 seconds = time.perf_counter() - start
                 streams.say(f"{name}, {np.dtype(dtype)}: {seconds:.1f} s, {in_words(done)}")
     streams.say(f"{time.perf_counter() - begin:.1f} s in all: kernels {in_words(since(at_first))}")
-    if not can_keep():
+    folder = cache_folder()
+    if folder is None or not can_keep():
         streams.say("the cache cannot be written, so other processes will compile again; `minadder doctor` says more")
         return 1
-    streams.say(f"the cache is {cache_folder()}")
+    streams.say(f"the cache is {shown(folder)}")
     return 0
 
 

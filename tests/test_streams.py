@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minadder as ma
-from minadder import callbacks, cli, data, models, optim, plot, streams
+from minadder import callbacks, checkpoint, cli, data, models, optim, plot, streams
 from minadder.commands import results
+from minadder.commands.train import alone_in
+from minadder.experiments import jobs
 from minadder.provenance import as_typed, with_head
 
 NAMES = [
@@ -279,3 +281,37 @@ def test_a_weight_of_any_name_is_analysed(tmp_path: Path, capsys: pytest.Capture
 def test_a_figure_that_fails_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not results.draw(lambda: 1 / 0, tmp_path / "a\nb.png")
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+NASTY = "a\nb\x1b[31m\udcff"
+
+
+def told_by(capsys: pytest.CaptureFixture[str], code: int, *words: object) -> str:
+    """Run a command in this process, and return its last line; it must not tell a folder's name as it is."""
+    assert cli.main([*map(str, words)]) == code
+    captured = capsys.readouterr()
+    assert "\x1b" not in captured.out + captured.err
+    return (captured.err if code else captured.out).splitlines()[-1]
+
+
+def test_folders_are_shown_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / NASTY
+    train = ["train", "mlp", "--quick", "--out"]
+    assert told_by(capsys, 0, *train, out).endswith(f"results in {str(out)!r}")
+    assert f"minadder: {str(out)!r} holds a training already" in told_by(capsys, 1, *train, out)
+    (out / "checkpoint.safetensors").unlink()
+    assert f"minadder: {str(out)!r} holds net.safetensors but no checkpoint" in told_by(capsys, 1, *train, out)
+    with alone_in(out):
+        assert f"is training in {str(out)!r}" in told_by(capsys, 1, "sweep", "eta", "--quick", "--out", out)
+    assert told_by(capsys, 0, "theory", "lemma2", "--quick", "--out", out).endswith(f" in {str(out)!r}")
+
+
+def test_a_checkpoint_of_another_training_is_shown_in_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / NASTY
+    folder.mkdir()
+    net = models.build("mlp", "adder")
+    progress = {"settings": {"epochs": 3}, "history": []}
+    checkpoint.save_training(folder / jobs.CHECKPOINT, net, optim.SGD(net.parameters(), lr=0.1), progress)
+    with pytest.raises(ValueError, match="is of another training: its epochs is 3, now it is 2") as caught:
+        jobs.check_checkpoint(folder, jobs.make({}, "digits", 2, 0))
+    assert str(caught.value).isprintable()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minadder import streams
-from minadder.files import path_argument
+from minadder.files import path_argument, shown, write_file
 
 if TYPE_CHECKING:
     from minadder.bench.results import Results
@@ -197,7 +197,6 @@ def write(folder: Path, results: Results, lines: list[str]) -> None:
     """Write the tables, all numbers, and where layers were measured the figures."""
     from minadder.bench import bars, figures
     from minadder.commands.results import draw
-    from minadder.files import write_file
 
     content = results.content()
     content["bars"] = [{**vars(bar), "verdict": bar.verdict} for bar in bars.bars(results)]
@@ -206,4 +205,5 @@ def write(folder: Path, results: Results, lines: list[str]) -> None:
     if results.layers:
         draw(lambda: figures.roofline(results), folder / FILES["roofline"])
         draw(lambda: figures.ratio_bars(results), folder / FILES["ratios"])
-    streams.say(f"written: {', '.join(FILES[key] for key in FILES if (folder / FILES[key]).exists())} in {folder}")
+    there = [name for name in FILES.values() if (folder / name).exists()]
+    streams.say(f"written: {', '.join(there)} in {shown(folder)}")

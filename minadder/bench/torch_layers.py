@@ -117,7 +117,7 @@ class Pass:
     """An expression on a layer's x, w and output gradient, forward or forward and backward, as a case to measure.
 
     It runs as in a program without minadder: memory that it frees goes back to the system (`memory.give_back_freed`).
-    That matters to the broadcasting expression alone, which is about four times as fast where freed memory is kept.
+    That matters where an expression makes large arrays in each pass, as broadcasting does.
     """
 
     def __init__(self, expression: Expression, layer: Layer, arrays: tuple[Any, Any, Any], backward: bool) -> None:

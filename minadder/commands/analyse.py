@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     results.prepared(options.out, names)
     told = options.analyse(options)
     files.write_file(options.out / names[0], provenance.with_head(options.typed, told))
-    streams.say(*told, f"written: {options.part}.txt, {options.part}.json and its figure in {options.out}")
+    streams.say(*told, f"written: {options.part}.txt, {options.part}.json and its figure in {files.shown(options.out)}")
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minadder import plot, streams
+from minadder.files import shown
 from minadder.preconditions import check_can_write
 
 
@@ -27,7 +28,7 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
     try:
         check_can_write(above / ".new")  # a name that nothing has: what is tried is the folder
     except OSError as error:
-        raise OSError(error.errno, f"cannot be made: {above} {error.strerror}", str(folder)) from None
+        raise OSError(error.errno, f"cannot be made: {shown(above)} {error.strerror}", str(folder)) from None
 
 
 def prepared(folder: Path, names: Sequence[str]) -> Path:
@@ -44,6 +45,6 @@ def draw(make: Callable[[], Any], path: Path) -> bool:
         plot.save_figure(make(), path)
     except Exception as error:  # drawing fails in many ways, and the numbers are kept
         reason = " ".join(str(error).split())
-        streams.tell(f"minadder: warning: {streams.printable(path)} is not drawn: {type(error).__name__}: {reason}")
+        streams.tell(f"minadder: warning: {shown(path)} is not drawn: {type(error).__name__}: {reason}")
         return False
     return True

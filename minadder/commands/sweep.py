@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         with alone_in(out):
             sweep(options, out)
     except KeyboardInterrupt as stop:
-        raise type(stop)(f"the same command goes on with what is in {out}") from None
+        raise type(stop)(f"the same command goes on with what is in {files.shown(out)}") from None
     return 0
 
 
@@ -93,4 +93,5 @@ def sweep(options: argparse.Namespace, out: Path) -> None:
     lines = as_lines(table, rows, what, table.setting == (options.data, epochs))
     files.write_file(out / f"{table.name}.txt", provenance.with_head(options.typed, lines))
     drawn = results.draw(lambda: table.draw(table, rows, what), out / f"{table.name}.png")
-    streams.say(*lines, "", f"written: {table.name}.txt{f', {table.name}.png' if drawn else ''} in {out}")
+    figure = f", {table.name}.png" if drawn else ""
+    streams.say(*lines, "", f"written: {table.name}.txt{figure} in {files.shown(out)}")

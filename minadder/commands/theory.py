@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     files.write_file(out / f"{options.part}.json", (json.dumps(content) + "\n").encode())
     drawn = results.draw(lambda: part.draw(content), out / f"{options.part}.png")
     figure = f", {options.part}.png" if drawn else ""
-    streams.say(*told, "", f"written: {options.part}.txt, {options.part}.json{figure} in {out}")
+    streams.say(*told, "", f"written: {options.part}.txt, {options.part}.json{figure} in {files.shown(out)}")
     return 0
 
 

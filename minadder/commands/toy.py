@@ -81,13 +81,13 @@ def run(options: argparse.Namespace) -> int:
     try:
         found = train_missing(wanted, out / NETS, options.processes or workers.cores())
     except KeyboardInterrupt as stop:
-        raise type(stop)(f"the same command goes on with the nets in {out / NETS}") from None
+        raise type(stop)(f"the same command goes on with the nets in {files.shown(out / NETS)}") from None
     rows = toy_report.rows(found)
     told = toy_report.lines(rows)
     if options.quick:
         told.append("Of a quick run these figures say nothing.")
     write(out, rows, provenance.with_head(options.typed, "\n".join(told).strip().splitlines()))
-    streams.say(*told, "", f"{len(found)} nets, {time.perf_counter() - begin:.0f} s; results in {out}")
+    streams.say(*told, "", f"{len(found)} nets, {time.perf_counter() - begin:.0f} s; results in {files.shown(out)}")
     return 0
 
 
@@ -134,7 +134,9 @@ def kept_result(job: toy.Job, folder: Path) -> toy.Result | None:
         streams.tell(f"{files.shown(file)}: {error}; training that net again")
         return None
     if result.job != job:
-        raise ValueError(f"{file} is of other settings: {result.job}, now it is {job}. Choose another --out")
+        raise ValueError(
+            f"{files.shown(file)} is of other settings: {result.job}, now it is {job}. Choose another --out"
+        )
     return result
 
 

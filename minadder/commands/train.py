@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=tuple(SCHEDULES),
         default="cosine",
         help="how the learning rate falls: cosine as on MNIST and ImageNet, or polynomial as on CIFAR, here a straight "
-        "line, since no power is given (%(default)s)",
+        "line, since the papers give no power (%(default)s)",
     )
     parser.add_argument(
         "--eta", type=positive_float, default=0.2, help="the adaptive learning rate's η (%(default)s, as on MNIST)"
@@ -187,11 +187,14 @@ def check_folder(folder: Path, resume: bool) -> Path | None:
         foreign = next((name for name in RESULTS if (folder / name).exists()), None)
         if foreign is not None:
             raise FileExistsError(
-                f"{folder} holds {foreign} but no checkpoint to go on from: choose another --out, or move the file away"
+                f"{files.shown(folder)} holds {foreign} but no checkpoint to go on from: choose another --out, or move "
+                "the file away"
             )
         return None
     if not resume:
-        raise FileExistsError(f"{folder} holds a training already: go on with --resume, or choose another --out")
+        raise FileExistsError(
+            f"{files.shown(folder)} holds a training already: go on with --resume, or choose another --out"
+        )
     return last
 
 
@@ -206,7 +209,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         if not locked(descriptor, folder):
             raise RuntimeError(
-                f"another process is training in {folder}: wait for it or stop it, or choose another --out"
+                f"another process is training in {files.shown(folder)}: wait for it or stop it, or choose another --out"
             )
         yield
     finally:
@@ -221,7 +224,7 @@ def locked(descriptor: int, folder: Path) -> bool:
     try:
         return lock_descriptor(descriptor, blocking=False)
     except OSError as error:  # network file systems may have no locks for folders
-        streams.tell(f"{folder} cannot be locked ({error.strerror}): let no other process train in it")
+        streams.tell(f"{files.shown(folder)} cannot be locked ({error.strerror}): let no other process train in it")
         return True
 
 
@@ -231,8 +234,9 @@ def run(options: argparse.Namespace) -> int:
         train(options)
     except KeyboardInterrupt as stop:
         kept = options.out / CHECKPOINT
-        rest = f"go on with --resume from {kept}" if kept.exists() else "no epoch was finished, so nothing is kept"
-        raise type(stop)(rest) from None
+        if not kept.exists():
+            raise type(stop)("no epoch was finished, so nothing is kept") from None
+        raise type(stop)(f"go on with --resume from {files.shown(kept)}") from None
     return 0
 
 
@@ -254,7 +258,7 @@ def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: 
     """Train a network in a folder that no other process trains in."""
     resume = check_folder(options.out, options.resume)
     if options.resume and resume is None:
-        streams.tell(f"{options.out} holds no checkpoint yet: starting anew")
+        streams.tell(f"{files.shown(options.out)} holds no checkpoint yet: starting anew")
     epochs = options.epochs or (QUICK_EPOCHS if options.quick else EPOCHS)
     batch_size = options.batch_size or (64 if len(train_data) < SMALL_DATA else 256)
     ma.manual_seed(options.seed)
@@ -289,7 +293,9 @@ def train_in(options: argparse.Namespace, train_data: data.Examples, test_data: 
     draw(net, history, train_data, options)
     accuracy, top5 = history[-1]["test_accuracy"] or 0.0, history[-1].get("test_top5_accuracy")
     among_five = "" if top5 is None else f", top-5 {100 * top5:.2f} %,"
-    streams.say(f"test accuracy {100 * accuracy:.2f} %{among_five} after epoch {epochs}; results in {options.out}")
+    streams.say(
+        f"test accuracy {100 * accuracy:.2f} %{among_five} after epoch {epochs}; results in {files.shown(options.out)}"
+    )
 
 
 def draw(net: nn.Module, history: list[Epoch], train_data: data.Examples, options: argparse.Namespace) -> None:

@@ -160,7 +160,7 @@ def check_checkpoint(folder: Path, job: Job) -> None:
         before = settings.get(name)
         if before != now:
             raise ValueError(
-                f"{last} is of another training: its {name} is {before!r}, now it is {now!r}. "
+                f"{files.shown(last)} is of another training: its {name} is {before!r}, now it is {now!r}. "
                 f"Choose another folder with --out, or move the file away"
             )
 
