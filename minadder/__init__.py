@@ -16,7 +16,7 @@ if interruption.is_command():
     interruption.check_working_folder()
 
 # isort: split
-from minadder import analysis, callbacks, data, memory, models, nn, ops, optim
+from minadder import analysis, callbacks, data, memory, models, nn, ops, optim, plot
 from minadder.autograd import Function, is_grad_enabled, no_grad
 from minadder.checkpoint import load, save
 from minadder.evaluation import evaluate
@@ -47,6 +47,7 @@ __all__ = [
     "no_grad",
     "ops",
     "optim",
+    "plot",
     "save",
     "tensor",
 ]
