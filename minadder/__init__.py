@@ -19,7 +19,7 @@ else:
     environment.check()
 
 # isort: split
-from minadder import analysis, callbacks, data, memory, models, nn, ops, optim
+from minadder import analysis, callbacks, data, memory, models, nn, ops, optim, plot
 from minadder.autograd import Function, is_grad_enabled, no_grad
 from minadder.checkpoint import load, save
 from minadder.evaluation import evaluate
@@ -56,6 +56,7 @@ __all__ = [
     "predict",
     "predict_proba",
     "renew_statistics",
+    "plot",
     "save",
     "summary",
     "tensor",

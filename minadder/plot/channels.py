@@ -30,7 +30,7 @@ def shares_by_epoch(panels: Mapping[str, Sequence[Mapping[str, float]]], ylabel:
     row[0].set_ylabel(f"{plain(ylabel)} / %")
     for axes, (name, epochs) in zip(row, panels.items(), strict=True):
         for line in epochs[0]:
-            shares = [100 * epoch[line] for epoch in epochs]
+            shares = [100 * float(epoch[line]) for epoch in epochs]
             axes.plot(range(1, len(epochs) + 1), shares, marker="o" if len(epochs) < 30 else "", label=plain(line))
         axes.set(xlabel="epoch", ylim=(-3, 103))
         axes.set_title(plain(name), fontsize=9)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minadder.plot.figure import new_figure, plain
+from minadder.plot.figure import new_figure, numbers, plain
 
 YES, NO = "tab:red", "tab:blue"
 
@@ -23,12 +23,12 @@ class Panel:
     title, logits
         Its title, and the logits.
     points, labels
-        The data that it was trained on, (N, 2) and (N,), the labels 0 or 1.
+        The data that it was trained on, (N, 2) and (N,), the labels 0 or 1. All are arrays or tensors; arrays are kept.
 
     Raises
     ------
-    ValueError
-        For other shapes.
+    TypeError, ValueError
+        For other shapes, and what holds no numbers.
     """
 
     title: str
@@ -37,6 +37,8 @@ class Panel:
     labels: npt.NDArray[Any]
 
     def __post_init__(self) -> None:
+        for name in ("logits", "points", "labels"):
+            object.__setattr__(self, name, numbers(getattr(self, name), name))
         if self.points.ndim != 2 or self.points.shape[1] != 2 or self.labels.shape != self.points.shape[:1]:
             shapes = f"{self.points.shape} and {self.labels.shape}"
             raise ValueError(f"points must have shape (N, 2) and labels (N,), not {shapes}")

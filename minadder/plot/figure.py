@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
+from minadder.checks import array_like, described
 from minadder.files import write_file
 from minadder.streams import printable
 
 LONGEST_LINE = 200
-COSMETIC = ("Glyph .* missing from", ".*constrained_layout not applied")
-"""What matplotlib warns of when a title has signs that no font has, or is longer than the figure has room for."""
 
 
 def plain(text: object) -> str:
@@ -48,10 +47,14 @@ def import_matplotlib() -> None:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """Return an empty matplotlib Figure of a size in inches, independent of pyplot's global state."""
+    """Return an empty matplotlib Figure of a size in inches, independent of pyplot's global state.
+
+    It is a `minadder.plot.shown.Figure`, which notebooks show.
+    """
     import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+
+    from minadder.plot.shown import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -66,9 +69,27 @@ def save_figure(figure: Any, path: str | Path) -> None:
     OSError
         When the file cannot be written.
     """
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        for message in COSMETIC:
-            warnings.filterwarnings("ignore", message)
-        figure.savefig(content, format="png", dpi=120)
-    write_file(path, content.getbuffer())
+    from minadder.plot.shown import as_png
+
+    write_file(path, as_png(figure))
+
+
+def numbers(values: Any, name: str) -> npt.NDArray[Any]:
+    """Return an array of real numbers of an array, nested lists, or what stands for an array, such as a tensor.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what holds others, and lists of unequal lengths.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> from minadder.plot.figure import numbers
+    >>> numbers(ma.tensor([[1.0, 2.0]]), "points").shape
+    (1, 2)
+    """
+    array = array_like(values, name)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, not {described(values)}")
+    return array

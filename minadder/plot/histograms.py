@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minadder.plot.figure import new_figure, plain
+from minadder.plot.figure import new_figure, numbers, plain
 
 Numbers = npt.NDArray[Any]
 MOST_BINS = 100
@@ -16,7 +16,7 @@ COLOURS = ("tab:red", "tab:green")
 
 
 def histograms(
-    panels: Mapping[str, tuple[Numbers, Mapping[str, Callable[[Numbers], Numbers]]]],
+    panels: Mapping[str, tuple[npt.ArrayLike, Mapping[str, Callable[[Numbers], Numbers]]]],
     title: str = "",
     xlabel: str = "weight",
 ) -> Any:
@@ -25,14 +25,14 @@ def histograms(
     Parameters
     ----------
     panels
-        By title of a panel: an array of any shape, and functions from places to densities by name.
+        By title of a panel: an array or a tensor of any shape, and functions from places to densities by name.
     title, xlabel
         The figure's title, and what the arrays hold.
 
     Raises
     ------
-    ValueError
-        For an empty array, NaN or Inf.
+    TypeError, ValueError
+        For an empty array, NaN or Inf, and what holds no numbers.
 
     Examples
     --------
@@ -43,10 +43,10 @@ def histograms(
     """
     figure = new_figure(5.6 * len(panels), 4.4)
     figure.suptitle(plain(title))
-    for axes, (name, (values, densities)) in zip(
+    for axes, (name, (given, densities)) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
-        values = np.ravel(values)
+        values = np.ravel(numbers(given, name))
         if not values.size or not np.isfinite(values).all():
             raise ValueError(f"the values of {name!r} are none, or hold NaN or Inf: they have no histogram")
         bins = min(MOST_BINS, max(10, round(2 * values.size ** (1 / 3))))

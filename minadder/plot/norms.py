@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minadder.plot.figure import new_figure, plain
+from minadder.plot.figure import new_figure, numbers, plain
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green")
 
 
 def norm_dots(
     layers: Sequence[str],
-    norms: Mapping[str, npt.NDArray[Any]],
+    norms: Mapping[str, npt.ArrayLike],
     others: Mapping[str, Sequence[float]],
     title: str = "",
 ) -> Any:
@@ -26,7 +26,7 @@ def norm_dots(
     layers
         The layers' names.
     norms
-        (runs, layers) by the kind of network.
+        (runs, layers), an array or a tensor, by the kind of network.
     others
         By the same names, figures of others for the first layers, drawn as crosses.
     title
@@ -42,7 +42,8 @@ def norm_dots(
     figure = new_figure(7, 4.6)
     axes = figure.subplots()
     places = np.arange(len(layers))
-    for (name, values), colour in zip(norms.items(), COLOURS, strict=False):
+    for (name, given), colour in zip(norms.items(), COLOURS, strict=False):
+        values = numbers(given, name)
         axes.plot(
             places,
             np.median(values, axis=0),
@@ -53,8 +54,8 @@ def norm_dots(
         for run in values:
             axes.plot(places, run, "o", color=colour, markersize=5, alpha=0.6)
         if name in others:
-            given = others[name]
-            axes.plot(places[: len(given)], given, "x", color=colour, markersize=9, label=f"{plain(name)}, paper")
+            known = others[name]
+            axes.plot(places[: len(known)], known, "x", color=colour, markersize=9, label=f"{plain(name)}, paper")
     axes.set(title=plain(title), ylabel="ℓ2 norm of the filters' gradient", yscale="log", xticks=places)
     axes.set_xticklabels([plain(layer) for layer in layers])
     axes.grid(alpha=0.3, which="both", axis="y")

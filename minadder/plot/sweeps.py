@@ -8,23 +8,25 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from minadder.plot.figure import new_figure, plain
+from minadder.plot.figure import new_figure, numbers, plain
 
 OURS, PAPERS = "tab:blue", "tab:gray"
 COLOURS = "orange", "brown", "red", "cyan", "gray", "olive", "pink", "purple", "blue", "green"
 CURVES = tuple(f"tab:{colour}" for colour in COLOURS)
 
 
-def middle_and_spread(values: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+def middle_and_spread(values: Sequence[npt.ArrayLike]) -> tuple[list[float], list[float]]:
     """Return the means, NaN for no value, and the standard deviations, 0 for fewer than two values."""
-    means = [mean(some) if some else float("nan") for some in values]
-    return means, [stdev(some) if len(some) > 1 else 0.0 for some in values]
+    lists = [numbers(some, "accuracies").tolist() for some in values]
+    means = [mean(some) if some else float("nan") for some in lists]
+    return means, [stdev(some) if len(some) > 1 else 0.0 for some in lists]
 
 
 def lines_beside(
     places: Sequence[float],
-    ours: Sequence[Sequence[float]],
+    ours: Sequence[npt.ArrayLike],
     papers: Sequence[float],
     title: str,
     headings: tuple[str, str],
@@ -79,7 +81,7 @@ def lines_beside(
 
 def points_beside(
     labels: Sequence[str],
-    ours: Sequence[Sequence[float]],
+    ours: Sequence[npt.ArrayLike],
     papers: Sequence[float | None],
     title: str,
     headings: tuple[str, str],
@@ -139,8 +141,8 @@ def draw_points(
 
 def curves_beside(
     labels: Sequence[str],
-    curves: Sequence[Sequence[Sequence[float]]],
-    ours: Sequence[Sequence[float]],
+    curves: Sequence[Sequence[npt.ArrayLike]],
+    ours: Sequence[npt.ArrayLike],
     papers: Sequence[float | None],
     title: str,
     headings: tuple[str, str],
@@ -171,7 +173,8 @@ def curves_beside(
     figure.suptitle(plain(title), fontsize=11)
     by_epoch, bars = figure.subplots(1, 2)
     for label, some, colour in zip(labels, curves, cycle(CURVES), strict=False):
-        over_seeds = [mean(values) for values in zip(*some, strict=False)]  # as far as the shortest goes
+        seeds = [numbers(values, "accuracies").tolist() for values in some]
+        over_seeds = [mean(values) for values in zip(*seeds, strict=False)]  # as far as the shortest goes
         by_epoch.plot(range(1, len(over_seeds) + 1), over_seeds, color=colour, linewidth=1.2, label=plain(label))
     by_epoch.set(xlabel="epoch", ylabel="test accuracy, mean of the seeds / %", ylim=(0, 102))
     by_epoch.xaxis.get_major_locator().set_params(integer=True)

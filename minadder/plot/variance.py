@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from minadder.plot.figure import new_figure, plain
+from minadder.plot.figure import new_figure, numbers, plain
 
-Numbers = npt.NDArray[Any]
+Numbers = npt.ArrayLike
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 
 
@@ -25,7 +25,8 @@ def variance_panels(
     entries
         K, the entries of a filter.
     panels
-        By title of a panel: what was measured by name, as (variances, standard errors), and the laws' values by name.
+        By title of a panel: what was measured by name, as (variances, standard errors), and the laws' values by name:
+        arrays or tensors.
         A law has the colour of what was measured under the same beginning of its name, before a colon; others are
         dashed in grey.
     title
@@ -49,12 +50,19 @@ def variance_panels(
         for law, values in laws.items():
             known = law.partition(":")[0] in measured
             colour = colours[law.partition(":")[0]] if known else "grey"
-            axes.plot(entries, values, color=colour, linestyle="-" if known else "--", linewidth=1.2, label=plain(law))
+            axes.plot(
+                entries,
+                numbers(values, law),
+                color=colour,
+                linestyle="-" if known else "--",
+                linewidth=1.2,
+                label=plain(law),
+            )
         for kind, (values, errors) in measured.items():
             axes.errorbar(
                 entries,
-                values,
-                2 * errors,
+                numbers(values, kind),
+                2 * numbers(errors, kind),
                 fmt="o",
                 markersize=5,
                 color=colours[kind],
