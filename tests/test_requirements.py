@@ -25,8 +25,12 @@ PART_OF_A_NOTEBOOK = {"IPython"}
 WITHOUT_OPTIONAL = """
 import pkgutil, sys
 
-for name in ("torch", "mlxtend", "pandas", "pytest", "hypothesis"):
-    sys.modules[name] = None  # importing it is an ImportError now
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("torch", "mlxtend", "pandas", "pytest", "hypothesis"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Hidden())  # and not None in sys.modules, which SciPy takes for a module
 
 import minadder
 for module in pkgutil.walk_packages(minadder.__path__, "minadder."):
