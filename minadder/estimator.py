@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from minadder import models, optim, random
 from minadder.callbacks import Callback, EarlyStopping
-from minadder.checks import described, flag
+from minadder.checks import described, flag, shown
 from minadder.data import Dataset, Loader
 from minadder.nn import Module
 from minadder.nn.convert import check_kind
@@ -170,7 +170,7 @@ class AdderClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y holds one class, {self.classes_[0]!r}: a classifier needs two or more")
+            raise ValueError(f"y holds one class, {shown(self.classes_.tolist()[0])}: a classifier needs two or more")
         self.scaler_ = StandardScaler().fit(by_feature(X)) if flag(self.standardize, "standardize") else None
         seed = int(check_random_state(self.random_state).randint(2**31))
         with seeded(seed):
