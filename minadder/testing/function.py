@@ -50,8 +50,8 @@ def check_function(
     backward linear, and the adjoint of the derivative, ⟨Jv, u⟩ = ⟨v, Jᵀu⟩; the same result in every call; nothing
     changed that it is given and nothing kept that others may change; two uses in one graph and two backwards over one;
     inputs and gradients in any layout in memory; float32 all the way; gradients that nobody asks for; inputs that it
-    broadcasts; inputs without elements, which it may refuse. On a kink, where there is no derivative, any slope between those of
-    both sides passes.
+    broadcasts; inputs without elements, which it may refuse. On a kink, where there is no derivative, any slope between
+    those of both sides passes.
 
     Parameters
     ----------
