@@ -378,6 +378,8 @@ def test_the_name_tells_apart_all_that_a_training_depends_on(tmp_path: Path) -> 
     make(tmp_path / "own", {"a": 4, "b": 4}, (32, 32), COLOURS)
     names.append(data.imagefolder(root, size=32)[0].name)
     assert len(set(names)) == len(names)
+    # not what those are called that are read from files and standardised as ImageNet's
+    assert data.imagefolder(tmp_path / "split" / "own", augment="crop-mirror")[0].name.endswith("28×28, crop-mirror")
 
 
 @given(count=st.integers(0, 12), n=st.integers(-1, 13))
