@@ -182,6 +182,7 @@ def test_small_images_are_kept_and_standardised_by_those_to_train_on(
     inputs, labels = next(iter(data.Loader(train)))
     assert inputs.dtype == np.float32
     assert train.shape == (3 if mode == COLOURS else 1, size[1], size[0])
+    assert train.pixels.flags.c_contiguous  # batches are taken from it much faster
     np.testing.assert_allclose(inputs, (raw - mean) / deviation, atol=1e-5)
     np.testing.assert_array_equal(labels, [0] * 5 + [1] * 4)
     tested = read(tmp_path / "val", files_of({"a": 2, "b": 1}))
@@ -377,6 +378,8 @@ def test_the_name_tells_apart_all_that_a_training_depends_on(tmp_path: Path) -> 
     make(tmp_path / "own", {"a": 4, "b": 4}, (32, 32), COLOURS)
     names.append(data.imagefolder(root, size=32)[0].name)
     assert len(set(names)) == len(names)
+    # not what those are called that are read from files and standardised as ImageNet's
+    assert data.imagefolder(tmp_path / "split" / "own", augment="crop-mirror")[0].name.endswith("28×28, crop-mirror")
 
 
 @given(count=st.integers(0, 12), n=st.integers(-1, 13))

@@ -215,7 +215,14 @@ FAULTS = {
     ),
     "a missing x": Fault(wrong(Square, backward=lambda s, g: 2 * g), ONE, r"12 of 12 gradient entries differ"),
     "a missing gradient from above": Fault(
-        wrong(Square, backward=lambda s, g: 2 * s.saved[0]), ONE, r"does not depend on the gradient.*the chain rule"
+        wrong(Square, backward=lambda s, g: 2 * s.saved[0]),
+        ONE,
+        r"when backward is given −1000 times the gradient, the gradient of input 0 is .*the chain rule",
+    ),
+    "a gradient from above that is cut": Fault(
+        wrong(Square, backward=lambda s, g: 2 * s.saved[0] * np.clip(g, -0.9, 0.9)),
+        [(1,)],
+        "backward is given −1000 times",
     ),
     "a sum's gradient for a mean": Fault(
         wrong(Mean, backward=lambda s, g: np.repeat(g[..., None], s.shape[-1], -1)),

@@ -118,8 +118,10 @@ def small_images(paths: Sequence[Path], channels: int | None, size: int | None) 
 
 def stacked(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Images of which some may have 1 channel and others 3, which all have then, in one array."""
-    channels = max(map(len, images))
-    return np.stack([np.broadcast_to(image, (channels, *image.shape[1:])) for image in images])
+    pixels = np.empty((len(images), max(map(len, images)), *images[0].shape[1:]), np.uint8)
+    for row, image in zip(pixels, images, strict=True):
+        row[:] = image
+    return pixels
 
 
 def random_parts(pixels: NDArray[np.uint8], mirror: bool, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -194,13 +194,17 @@ def in_memory(split: Split, pixels: NDArray[np.uint8], name: str, augment: str) 
 def full_name(
     root: Path, split: Split, shape: tuple[int, ...], augment: str, before: tuple[int, int] | None = None
 ) -> str:
-    """What the sets are called: all that a training depends on, but that colours are ImageNet's way where unsaid."""
+    """What the sets are called: all that a training depends on, but what is as with ImageNet, which goes unsaid.
+
+    ``before``: the size that the images have in their files, where they are held in memory.
+    """
+    mirrored_parts = f"crop{MIRROR}"
     size, resized_from = (f"{height}×{width}" for height, width in (shape[1:], before or shape[1:]))
     parts = [
         f"imagefolder {shown(root.resolve().name)} at {size}",
         f"resized from {resized_from}" if resized_from != size else "",
         "grey" if shape[0] == 1 else "",
-        {f"crop{MIRROR}": "", NONE: "nothing random"}.get(augment, augment),
+        {mirrored_parts: mirrored_parts if before else "", NONE: "nothing random"}.get(augment, augment),
         split.how,
     ]
     return ", ".join(filter(None, parts))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minadder.tensor import Tensor
-from minadder.testing.call import Call, first_difference
-from minadder.testing.running import forward
+from minadder.testing.call import ROUNDING, Call, first_difference
+from minadder.testing.running import Result, forward
 
 
 def check_output(call: Call) -> None:
@@ -58,3 +58,15 @@ def check_answer_of_backward(call: Call) -> None:
         ) from error
     advice = "The same inputs must give the same gradients: keep in forward what was drawn at random"
     call.compare(call.run(), first, "called again on the same values", advice)
+
+
+def check_linear(call: Call) -> None:
+    """Raise CheckError where the gradients are not proportional to the gradient that backward is given."""
+    scaled = Result(call.plain.output, [-1000 * gradient for gradient in call.plain.gradients])
+    call.compare(
+        call.run(-1000 * call.upstream),
+        scaled,
+        "when backward is given −1000 times the gradient",
+        "backward must multiply by the gradient that it is given (the chain rule), and do nothing else with it",
+        ROUNDING,
+    )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from minadder.autograd import Function
 from minadder.ops.samples import Sample
 from minadder.tensor import Tensor
-from minadder.testing.answers import check_answer_of_backward, check_output, check_repeats
+from minadder.testing.answers import check_answer_of_backward, check_linear, check_output, check_repeats
 from minadder.testing.call import Call
 from minadder.testing.circumstances import (
     check_asked_for,
@@ -47,11 +47,11 @@ def check_function(
     """Check an operation of one's own: its gradients, and how it treats memory, layouts, precisions and empty inputs.
 
     It goes through what the library's own operations go through: finite differences in float64, weighted at random;
-    backward as the adjoint of the derivative, ⟨Jv, u⟩ = ⟨v, Jᵀu⟩; the same result in every call; nothing changed that
-    it is given and nothing kept that others may change; two uses in one graph and two backwards over one; inputs and
-    gradients in any layout in memory; float32 all the way; gradients that nobody asks for; inputs that it broadcasts;
-    inputs without elements, which it may refuse. On a kink, where there is no derivative, any slope between those of
-    both sides passes.
+    backward linear, and the adjoint of the derivative, ⟨Jv, u⟩ = ⟨v, Jᵀu⟩; the same result in every call; nothing
+    changed that it is given and nothing kept that others may change; two uses in one graph and two backwards over one;
+    inputs and gradients in any layout in memory; float32 all the way; gradients that nobody asks for; inputs that it
+    broadcasts; inputs without elements, which it may refuse. On a kink, where there is no derivative, any slope between
+    those of both sides passes.
 
     Parameters
     ----------
@@ -169,6 +169,7 @@ def check_call(call: Call) -> None:
     check_outputs_are_apart(call)
     check_answer_of_backward(call)
     check_backward_changes_nothing(call)
+    check_linear(call)
     check_slopes(call)
     check_saved_is_kept(call)
     check_uses_are_apart(call)
