@@ -218,7 +218,9 @@ def fits_memory(shape: tuple[int, ...], itemsize: int, what: str) -> None:
 @cache
 def memory() -> int:
     """Return the bytes of memory of this machine; where the system does not tell, the most that can be addressed."""
+    if not hasattr(os, "sysconf"):  # Windows, which promises no memory that it lacks
+        return sys.maxsize
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # AttributeError: Windows, which promises none that it lacks
+    except (ValueError, OSError):
         return sys.maxsize

@@ -67,10 +67,10 @@ def allowed_cores() -> int:
 def core_quota(cgroup: Path = CGROUP) -> float | None:
     """Return how many cores' worth of time a container may use, None where nothing limits it (Linux's cgroups)."""
     with contextlib.suppress(OSError, ValueError):
-        quota, period = (cgroup / "cpu.max").read_text().split()
+        quota, period = (cgroup / "cpu.max").read_text("ascii").split()
         return None if quota == "max" else int(quota) / int(period)
     with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
-        quotas = [int((cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period")]
+        quotas = [int((cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text("ascii")) for name in ("quota", "period")]
         return None if quotas[0] < 0 else quotas[0] / quotas[1]
     return None
 
@@ -90,7 +90,8 @@ def cuda_devices() -> list[str]:
         result = subprocess.run(
             [sys.executable, "-I", "-S", "-c", CUDA_DEVICES],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=CUDA_SECONDS,
             check=False,
         )

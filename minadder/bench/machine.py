@@ -42,7 +42,8 @@ def facts(command: str, seed: int) -> dict[str, Any]:
     found["blas"] = blas()
     found["threads"] = numba.get_num_threads()
     found["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "not set")
-    found["load"] = f"{os.getloadavg()[0]:.2f} processes were waiting for {os.cpu_count()} cores in the last minute"
+    if hasattr(os, "getloadavg"):  # Windows counts none
+        found["load"] = f"{os.getloadavg()[0]:.2f} processes were waiting for {os.cpu_count()} cores in the last minute"
     return found
 
 

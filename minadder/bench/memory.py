@@ -11,7 +11,6 @@ highest ever (`ru_maxrss`) stands for it, which is the same unless start-up took
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -42,8 +41,8 @@ class Memory:
 
 
 def can_measure() -> bool:
-    """Return whether this system tells a process's peak; Windows does not, where Python has no module `resource`."""
-    return importlib.util.find_spec("resource") is not None
+    """Return whether this system tells a process's peak memory; of Windows that is not asked."""
+    return sys.platform != "win32"
 
 
 def status(field: str) -> int:
@@ -54,14 +53,22 @@ def status(field: str) -> int:
     OSError
         Where there is no such file.
     """
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text("utf-8", "replace").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
     raise OSError(f"/proc/self/status holds no {field}")
 
 
 def highest_ever() -> int:
-    """Return the most bytes that were ever resident in this process."""
+    """Return the most bytes that were ever resident in this process.
+
+    Raises
+    ------
+    OSError
+        On Windows.
+    """
+    if sys.platform == "win32":
+        raise OSError("Windows is not asked for a process's peak memory")
     import resource
 
     found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -71,7 +78,7 @@ def highest_ever() -> int:
 def reset_high_water_mark() -> bool:
     """Let VmHWM start anew from what is resident now; False where the system does not allow it."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
     except OSError:
         return False
     return True
@@ -115,7 +122,7 @@ def measure(name: str, kind: str, batch: int, threads: int) -> Memory:
         When the process fails; the message ends as its error output does.
     """
     command = [sys.executable, "-m", "minadder.bench.memory", name, kind, str(batch), str(threads)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if result.returncode != 0:
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise RuntimeError(f"the memory of {name}, {kind}, batch {batch} could not be measured: {last}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -102,7 +103,7 @@ def ctrl_c_waits() -> Iterator[None]:
     and joblib start with their first process would let Ctrl-C through again, so they are started before. Windows cannot
     hold it back: there a process that is just being started may tell of it too.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    if sys.platform == "win32":
         yield
         return
     from multiprocessing import resource_tracker

@@ -66,7 +66,8 @@ def after_fork() -> None:
     _Threads.lost = _Threads.lost or _Threads.started
 
 
-os.register_at_fork(after_in_child=after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_child=after_fork)
 
 
 def call_all(address: int, tasks: int, arguments: tuple[Any, ...], threads: bool) -> None:
