@@ -71,16 +71,21 @@ def test_closed_before_the_end_no_process_is_left(tmp_path: Path) -> None:
 BEGINS_AND_WAITS = "import pathlib, time; pathlib.Path({!r}).touch(); time.sleep(600)"
 
 
-def test_killed_no_process_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("warnings", [None, "default"])
+def test_killed_no_process_is_left_and_nothing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: str | None
+) -> None:
+    if warnings is not None:
+        monkeypatch.setenv("PYTHONWARNINGS", warnings)
     begun = [tmp_path / "first", tmp_path / "second"]
     jobs = [BEGINS_AND_WAITS.format(str(file)) for file in begun]
     program = f"from minadder.experiments import workers; list(workers.in_processes(exec, {jobs!r}, 2))"
-    process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, stderr=subprocess.PIPE)
     while not all(file.exists() for file in begun):
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()
-    process.wait()
+    assert process.communicate(timeout=60)[1] == b"", "the end of what all processes tell, the trackers among them"
     assert gone(process.pid, os.killpg)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -45,20 +46,23 @@ def in_processes(
 
     from joblib.externals.loky import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(
-        min(processes, len(jobs)), initializer=exec, initargs=(FIRST.format(os.getpid()), {}), env=ONE_THREAD
-    )
-    waiting = iter(jobs)
+    with ctrl_c_waits(), streams.filled():
+        executor = ProcessPoolExecutor(
+            min(processes, len(jobs)), initializer=exec, initargs=(FIRST.format(os.getpid()), {}), env=ONE_THREAD
+        )
+    waiting, running = iter(jobs), set()
     try:
         with ctrl_c_waits(), streams.filled():
             running = {executor.submit(function, job) for job in islice(waiting, processes)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
-            # one by one, since an executor that is shut down while jobs wait in it fails with a traceback
             with ctrl_c_waits(), streams.filled():
                 running |= {executor.submit(function, job) for job in islice(waiting, len(done))}
             yield from [result.result() for result in done]
     finally:
+        # shut down with a job that no process was given yet, the executor would fail with a traceback
+        while not all(job.running() or job.done() for job in running):
+            time.sleep(0.001)
         executor.shutdown(kill_workers=True)
 
 
@@ -95,6 +99,28 @@ threading.Thread(target=end_with, args=({{}},), daemon=True).start()
 and ends, at work or not, when that has ended, as after `kill -9`. Nobody waits for its results then."""
 
 
+QUIET = "ignore:resource_tracker"
+"""Has a tracker say nothing of what it deletes behind a killed process: nobody can do anything about it."""
+
+
+def start_trackers() -> None:
+    """Start the processes of Python and of joblib that delete what a killed process leaves in the system."""
+    from multiprocessing import resource_tracker
+
+    from joblib.externals.loky.backend import resource_tracker as joblibs_tracker
+
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = f"{before},{QUIET}" if before else QUIET
+    try:
+        resource_tracker.ensure_running()
+        joblibs_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
+
+
 @contextmanager
 def ctrl_c_waits() -> Iterator[None]:
     """Hold Ctrl-C back for a moment, and from processes that are started here: they would all tell of it.
@@ -103,15 +129,10 @@ def ctrl_c_waits() -> Iterator[None]:
     and joblib start with their first process would let Ctrl-C through again, so they are started before. Windows cannot
     hold it back: there a process that is just being started may tell of it too.
     """
+    start_trackers()
     if sys.platform == "win32":
         yield
         return
-    from multiprocessing import resource_tracker
-
-    from joblib.externals.loky.backend import resource_tracker as joblibs_tracker
-
-    resource_tracker.ensure_running()
-    joblibs_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
