@@ -21,6 +21,7 @@ from minadder.plot.plane import AXIS_LABELS, Plane, draw_plane, plane_figure
 STEPS = 240
 MOVIE_STEPS = 120
 """The answers are asked on a grid of so many points by so many."""
+FARTHEST = 1e30
 
 
 def decision_boundary(
@@ -101,6 +102,8 @@ def plane_points(X: Any) -> tuple[Array, tuple[str, str]]:
         raise ValueError(
             f"X holds NaN or Inf in {np.count_nonzero(~finite)} of {len(points)} rows, first in row {finite.argmin()}"
         )
+    if np.abs(points).max() > FARTHEST:
+        raise ValueError(f"X holds {points.flat[np.abs(points).argmax()]:g}, and what lies beyond {FARTHEST:g} is not drawn")
     names = [str(name) for name in getattr(X, "columns", ())]
     return points, (names[0], names[1]) if len(names) == 2 else AXIS_LABELS
 

@@ -45,7 +45,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]], title: str = "") -> An
         loss_axes.plot(epochs, losses, marker=marker, markersize=3, color=colour, label=part)
         last = f"{part}, last {100 - errors[-1]:.2f} % right"
         error_axes.plot(epochs, errors, marker=marker, markersize=3, color=colour, label=last)
-    loss_axes.set(xlabel="epoch", ylabel="cross-entropy", yscale="log")
+    loss_axes.set(xlabel="epoch", ylabel="loss", yscale="log")
     error_axes.set(xlabel="epoch", ylabel="error / %")
     error_axes.set_yscale("symlog", linthresh=0.1)  # logarithmic, and 0 has a place
     error_axes.set_ylim(bottom=0)

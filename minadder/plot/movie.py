@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,18 @@ SUFFIXES = ".gif", ".html"
 FRAME_SECONDS = 0.1
 LAST_SECONDS = 2.0
 DOTS_PER_INCH = 100
+SIGNS = {
+    "minus": "−",
+    "fast-backward": "«",
+    "step-backward": "‹",
+    "play fa-flip-horizontal": "◂",
+    "pause": "‖",
+    "play": "▸",
+    "step-forward": "›",
+    "fast-forward": "»",
+    "plus": "+",
+}
+"""What stands on the player's buttons, in place of pictures that matplotlib's page fetches from the web."""
 
 
 class Movie:
@@ -83,7 +96,9 @@ class Movie:
             animation = FuncAnimation(
                 self.figure, self.draw, frames=self.frames, interval=1000 * FRAME_SECONDS, init_func=lambda: None
             )
-            return animation.to_jshtml(default_mode="once")
+            page = animation.to_jshtml(default_mode="once")
+        page = re.sub(r'<link rel="stylesheet"\s+href="https:[^>]*>', "", page)
+        return re.sub(r'<i class="fa fa-([\w -]+)"></i>', lambda icon: SIGNS.get(icon[1], icon[1]), page)
 
     def _repr_html_(self) -> str:
         """Return the player: what a notebook asks of a value that it is to show."""

@@ -16,7 +16,7 @@ COLOURS = ("tab:blue", "tab:orange", "tab:green")
 def norm_dots(
     layers: Sequence[str],
     norms: Mapping[str, npt.ArrayLike],
-    others: Mapping[str, Sequence[float]],
+    others: Mapping[str, npt.ArrayLike],
     title: str = "",
 ) -> Any:
     """Return a figure of norms by layer on a logarithmic scale: a dot for each run, a line through their medians.
@@ -54,7 +54,7 @@ def norm_dots(
         for run in values:
             axes.plot(places, run, "o", color=colour, markersize=5, alpha=0.6)
         if name in others:
-            known = others[name]
+            known = numbers(others[name], name)
             axes.plot(places[: len(known)], known, "x", color=colour, markersize=9, label=f"{plain(name)}, paper")
     axes.set(title=plain(title), ylabel="ℓ2 norm of the filters' gradient", yscale="log", xticks=places)
     axes.set_xticklabels([plain(layer) for layer in layers])

@@ -18,6 +18,8 @@ Box = tuple[float, float, float, float]
 AXIS_LABELS = "x₁", "x₂"
 MARGIN = 0.12
 """What is left around the points, of their range."""
+SMALLEST_SPAN = 1e-6
+"""Points that differ by less, of their size, lie on a line, which is drawn as wide as it is long."""
 MOST_UNEQUAL = 3.0
 """Axes whose ranges differ by no more than this have one scale, so that circles are round."""
 
@@ -48,7 +50,10 @@ class Plane:
         """The box (left, right, low, high) that is shown: the points and a margin."""
         least, most = self.points.min(axis=0), self.points.max(axis=0)
         centre, span = (least + most) / 2, most - least
-        span = np.where(span > 0, span, np.where(span.max() > 0, span.max(), np.maximum(1.0, np.abs(centre))))
+        least_span = SMALLEST_SPAN * np.maximum(np.abs(centre), SMALLEST_SPAN)
+        wide = span > least_span
+        other = np.maximum(span[wide].max(), least_span) if wide.any() else np.maximum(np.abs(centre), 1.0)
+        span = np.where(wide, span, other)
         reach = span * (0.5 + MARGIN)
         (left, low), (right, high) = centre - reach, centre + reach
         return float(left), float(right), float(low), float(high)

@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib.figure
 from matplotlib import _pylab_helpers
+from matplotlib.backend_bases import FigureManagerBase
 
 from minadder import streams
 
@@ -77,7 +78,7 @@ def show_window(figure: Figure) -> bool:
         canvas = pyplot._get_backend_mod().FigureCanvas
     except (ImportError, AttributeError):  # a backend whose toolkit is not installed, or that needs a display
         return False
-    if canvas.required_interactive_framework is None:
+    if canvas.manager_class.show is FigureManagerBase.show:  # of backends that only write files
         return False
     number = max(pyplot.get_fignums(), default=0) + 1
     with quiet():

@@ -25,9 +25,9 @@ def middle_and_spread(values: Sequence[npt.ArrayLike]) -> tuple[list[float], lis
 
 
 def lines_beside(
-    places: Sequence[float],
+    places: npt.ArrayLike,
     ours: Sequence[npt.ArrayLike],
-    papers: Sequence[float],
+    papers: npt.ArrayLike,
     title: str,
     headings: tuple[str, str],
     label: str,
@@ -54,15 +54,16 @@ def lines_beside(
     >>> len(plot.lines_beside([0.1, 0.2], [[90.0, 91.0], [92.0]], [99.0, 99.4], "title", ("ours", "theirs"), "η").axes)
     2
     """
+    at, theirs = numbers(places, "places").tolist(), numbers(papers, "papers").tolist()
     figure = new_figure(10, 4)
     figure.suptitle(plain(title), fontsize=11)
     means, deviations = middle_and_spread(ours)
     panels = figure.subplots(1, 2)
     for axes, heading, values, spread, colour in zip(
-        panels, headings, (means, list(papers)), (deviations, [0.0] * len(papers)), (OURS, PAPERS), strict=True
+        panels, headings, (means, theirs), (deviations, [0.0] * len(theirs)), (OURS, PAPERS), strict=True
     ):
-        axes.errorbar(places, values, spread if any(spread) else None, color=colour, marker="o", capsize=4)
-        for place, value, deviation in zip(places, values, spread, strict=True):
+        axes.errorbar(at, values, spread if any(spread) else None, color=colour, marker="o", capsize=4)
+        for place, value, deviation in zip(at, values, spread, strict=True):
             if value == value:
                 text = f"{value:.2f}"
                 axes.annotate(
@@ -70,7 +71,7 @@ def lines_beside(
                 )
         if logarithmic:
             axes.set_xscale("log")
-        axes.set_xticks(places, [f"{place:g}" for place in places])
+        axes.set_xticks(at, [f"{place:g}" for place in at])
         axes.minorticks_off()
         axes.margins(x=0.1, y=0.2)
         axes.set(xlabel=plain(label), ylabel="test accuracy / %")
