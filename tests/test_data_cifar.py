@@ -272,10 +272,13 @@ def test_a_channel_of_one_value_is_named(small: Small, tmp_path: Path, channel: 
 
 def test_pipes_and_folders_in_place_of_files_are_named(small: Small, tmp_path: Path) -> None:
     place = put(small, tmp_path / "data", packed=False)
-    (place / small.archive.test[0]).unlink()
-    os.mkfifo(place / small.archive.test[0])
-    with pytest.raises(FileNotFoundError, match=f"lacks {small.archive.test[0]}"):
-        data.load(small.archive.name)
+    file = place / small.archive.test[0]
+    file.unlink()
+    for make in (os.mkfifo, os.mkdir):
+        make(file)
+        with pytest.raises(OSError, match=rf"it is a .*, not a.* file: '.*{file.name}'"):
+            data.load(small.archive.name)
+        file.rename(tmp_path / make.__name__)
     place.rename(tmp_path / "away")
     os.mkfifo(tmp_path / "data" / small.archive.file)
     with pytest.raises(OSError, match="it is a pipe"):

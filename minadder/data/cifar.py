@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from minadder.files import open_file, read_file, shown
+from minadder.files import check_ordinary, open_file, read_file, shown
 
 from .dataset import Dataset
 from .folders import data_folders, where_to_put
@@ -147,8 +147,9 @@ def _again(archive: Archive) -> str:
 
 def _unpacked_files(archive: Archive, folder: Path) -> dict[str, bytes]:
     """The contents of a folder's files by name, of those that there are, once their sizes are right."""
-    paths = [folder / name for name in archive.sizes() if (folder / name).is_file()]
+    paths = [folder / name for name in archive.sizes() if (folder / name).exists()]
     for path in paths:
+        check_ordinary(path.stat(), path)
         _check_size(archive, path, path.stat().st_size)
     return {path.name: read_file(path, archive.sizes()[path.name]) for path in paths}
 
