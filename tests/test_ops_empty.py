@@ -42,6 +42,7 @@ EMPTY = {
     "std": Sample((empty(0, 3),), {"axis": 1, "correction": 0, "keepdims": False}),
     "reshape": Sample((empty(0, 3),), {"shape": (3, 0)}),
     "transpose": Sample((empty(0, 3),), {"axes": (1, 0)}),
+    "permute": Sample((empty(0, 3),), {"axes": (1, 0)}),
     "broadcast_to": Sample((empty(0, 1),), {"shape": (2, 0, 3)}),
     "getitem": Sample((empty(0, 3),), {"index": (slice(None), 1)}),
     "concatenate": Sample((empty(0, 2), TWO.reshape(1, 2)), {"axis": 0}),

@@ -20,7 +20,7 @@ from minadder.ops.samples import Sample
 STEP = 2.0**-10
 """Step of finite differences on the lattice: far from every kink, and dyadic, so that no bit is lost."""
 
-VIEWS = {"reshape", "transpose", "broadcast_to", "getitem"}
+VIEWS = {"reshape", "transpose", "permute", "broadcast_to", "getitem"}
 """Operations whose output may be a view of the input. All others own their output."""
 
 exact_operations = pytest.mark.parametrize(

@@ -196,6 +196,7 @@ OPERATIONS = (
         "reshape", lambda x, shape: ops.reshape(x, shape), samples.reshaped, lambda x, shape: np.reshape(x, shape)
     ),
     Operation("transpose", lambda x, axes: ops.transpose(x, *axes), samples.transposed, np.transpose),
+    Operation("permute", lambda x, axes: ops.permute(x, axes), samples.transposed, np.transpose),
     Operation("broadcast_to", ops.broadcast_to, samples.broadcast, np.broadcast_to),
     Operation("getitem", ops.getitem, samples.indexed, lambda x, index: x[index]),
     Operation(
