@@ -217,6 +217,7 @@ def test_outputs_and_gradients_own_their_memory(operation: Operation, data: st.D
 VIEW_OPTIONS: dict[str, dict[str, Any]] = {
     "reshape": {"shape": (3, 2)},
     "transpose": {"axes": (1, 0)},
+    "permute": {"axes": (1, 0)},
     "broadcast_to": {"shape": (4, 2, 3)},
     "getitem": {"index": (slice(None), 1)},
 }

@@ -89,9 +89,9 @@ def test_permute_and_view_are_pytorchs(order: list[int], data: st.DataObject) ->
 
 @pytest.mark.parametrize("axes", [(), (0,), (0, 1), (0, 0, 1), (0, 1, 3), (0, 1, 2, 3), (0.0, 1, 2), ("a", 0, 1)])
 def test_permute_needs_each_axis_once(axes: Any) -> None:
-    for given in (axes, (axes,)):
+    for listed in (axes, (axes,)):
         with pytest.raises((TypeError, ValueError), match=r"each of the 3 axes|permute: an axis must be"):
-            ma.tensor(VALUES).permute(*given)
+            ma.tensor(VALUES).permute(*listed)
     assert ma.tensor(1.0).permute().shape == ()
 
 
@@ -111,7 +111,7 @@ def test_what_is_no_number_has_no_format() -> None:
         int(x)
     with pytest.raises(ValueError, match="NaN"):
         int(ma.tensor(float("nan")))
-    with pytest.raises(ValueError, match="Unknown format code|Invalid format"):
+    with pytest.raises(ValueError, match=r"Unknown format code|Invalid format"):
         f"{ma.tensor(1.0):x}"
 
 

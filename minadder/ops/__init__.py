@@ -21,7 +21,7 @@ from minadder.ops.elementwise import (
     tanh,
     where,
 )
-from minadder.ops.losses import bce_with_logits, cross_entropy
+from minadder.ops.losses import bce_with_logits, cross_entropy, mse_loss
 from minadder.ops.matmul import linear, matmul
 from minadder.ops.pool import avg_pool2d, max_pool2d
 from minadder.ops.reduction import max, mean, min, std, sum, var
@@ -71,6 +71,7 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "mse_loss",
     "multiply",
     "negative",
     "permute",
