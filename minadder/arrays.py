@@ -38,6 +38,33 @@ def plain(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     )
 
 
+def is_pytorch(value: Any) -> bool:
+    """Return whether a value is a tensor of PyTorch, which need not be installed."""
+    return any(base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(value).__mro__)
+
+
+def instead(value: Any) -> str:
+    """Return what to do with a value that is no Tensor, for messages."""
+    return "pass ma.tensor(x.detach().cpu().numpy())" if is_pytorch(value) else "use ma.tensor(...)"
+
+
+def from_pytorch(value: Any) -> npt.NDArray[Any]:
+    """Return a PyTorch tensor as an array of the same memory.
+
+    Raises
+    ------
+    TypeError
+        For one that requires a gradient, lies on another device, or is of a dtype that NumPy has not.
+    """
+    try:
+        return np.asarray(value.numpy())
+    except (RuntimeError, TypeError) as error:
+        raise TypeError(
+            f"a PyTorch tensor of {value.dtype} on {value.device} with requires_grad={value.requires_grad} cannot be "
+            f"read as it is ({error}): pass x.detach().cpu().numpy(), for bfloat16 with .float() before .numpy()"
+        ) from None
+
+
 def parts(data: Any) -> Iterator[Any]:
     """Yield what nested sequences hold, and anything else as it is, without the numbers."""
     if not isinstance(data, Sequence) or isinstance(data, (str, bytes)):

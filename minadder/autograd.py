@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from minadder.arrays import instead, is_pytorch
 from minadder.grad_mode import is_grad_enabled, no_grad
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class Function:
             arrays = [tensor._array for tensor in inputs]
         except AttributeError:
             wrong = next(value for value in inputs if not hasattr(value, "_array"))
-            raise TypeError(f"{cls.name()} needs tensors, not {type(wrong).__name__}: use ma.tensor(...)") from None
+            given = "a tensor of PyTorch" if is_pytorch(wrong) else type(wrong).__name__
+            raise TypeError(f"{cls.name()} needs tensors, not {given}: {instead(wrong)}") from None
         if not inputs:
             raise TypeError(f"{cls.name()} needs at least one tensor")
         node = cls()

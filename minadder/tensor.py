@@ -5,7 +5,7 @@ The class is small: operators and methods such as `+` or `sum` are attached by t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, Union
 
 import numpy as np
@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from minadder import autograd
 from minadder.arrays import FLOATS as FLOATS
-from minadder.arrays import axis_of, float_dtype, own_index, parts, plain
+from minadder.arrays import axis_of, float_dtype, from_pytorch, instead, is_pytorch, own_index, parts, plain
 from minadder.attached import Attached
 from minadder.autograd import Array, Function, Version
+from minadder.words import takes_dim
 
 Operand = Union["Tensor", npt.ArrayLike]
 Operation = TypeVar("Operation", bound=Callable[..., Any])
@@ -58,7 +59,7 @@ class Tensor(Attached):
 
     def __init__(self, array: Array, requires_grad: bool = False) -> None:
         if not isinstance(array, np.ndarray) or array.dtype not in FLOATS:
-            raise TypeError(f"Tensor wraps a NumPy array of float32 or float64, not {kind(array)}: use ma.tensor(...)")
+            raise TypeError(f"Tensor wraps a NumPy array of float32 or float64, not {kind(array)}: {instead(array)}")
         self._array = plain(array, "the array")
         self._version = Version()
         self._node: Function | None = None
@@ -145,6 +146,10 @@ class Tensor(Attached):
         if self.size != 1:
             raise ValueError(f"item() needs a tensor of one element; this one has shape {self.shape}")
         return float(self._array.reshape(()))
+
+    def numel(self) -> int:
+        """Return the number of elements, as `size`."""
+        return self.size
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python floats."""
@@ -297,6 +302,20 @@ class Tensor(Attached):
     def __float__(self) -> float:
         return self.item()
 
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        """Return the only element as a format such as ".3f" writes it; without a format, what `repr` returns."""
+        if not spec:
+            return repr(self)
+        if self.size != 1:
+            raise TypeError(
+                f"the format {spec!r} is for one number, and this tensor has shape {self.shape}: take the mean, or an "
+                f"element of it"
+            )
+        return format(self.item(), spec)
+
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ValueError(
@@ -322,10 +341,12 @@ class Tensor(Attached):
     def __ge__(self, other: Operand) -> Array:
         return np.asarray(self._array >= compared(other))
 
+    @takes_dim
     def argmax(self, axis: int | None = None) -> Any:
         """Return the index of the largest element, or along an axis an array of indices (NumPy integers)."""
         return self._array.argmax(axis=None if axis is None else axis_of(axis, self.ndim, "axis", "argmax"))
 
+    @takes_dim
     def argmin(self, axis: int | None = None) -> Any:
         """Return the index of the smallest element, or along an axis an array of indices (NumPy integers)."""
         return self._array.argmin(axis=None if axis is None else axis_of(axis, self.ndim, "axis", "argmin"))
@@ -372,7 +393,7 @@ def check_tensors(function: str, **inputs: Any) -> None:
     """Raise TypeError unless all are tensors; it names the function, the argument and what was given."""
     for name, value in inputs.items():
         if not isinstance(value, Tensor):
-            raise TypeError(f"{function}: {name} must be a Tensor, not {kind(value)}: use ma.tensor(...)")
+            raise TypeError(f"{function}: {name} must be a Tensor, not {kind(value)}: {instead(value)}")
 
 
 def compared(value: Any) -> Any:
@@ -382,6 +403,8 @@ def compared(value: Any) -> Any:
 
 def kind(value: Any) -> str:
     """Return what a value is, for messages."""
+    if is_pytorch(value):
+        return "a tensor of PyTorch"
     return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
@@ -400,8 +423,8 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     Parameters
     ----------
     data
-        Floating-point values. An array of float32 or float64 keeps its dtype, another library's too; Python floats and
-        float16 become float32.
+        Floating-point values. An array of float32 or float64 keeps its dtype, another library's too, such as a tensor
+        of PyTorch; Python floats and float16 become float32.
         A tensor that requires a gradient is refused, also inside a list, unless inside `no_grad`.
     dtype
         "float32" or "float64" to choose it, and to allow integers or bool in `data`.
@@ -422,6 +445,8 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     >>> ma.tensor([1, 2], dtype="float64")
     tensor([1., 2.], dtype=float64)
     """
+    if is_pytorch(data):
+        data = from_pytorch(data)
     source = np.asarray(raw(data)) if hasattr(data, "__array__") else data
     try:
         array = np.array(source)
@@ -449,6 +474,16 @@ def truth(value: Any, name: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is True or False, not {value!r}")
     return bool(value)
+
+
+def forget_gradients(tensors: Iterable[Tensor], set_to_none: bool) -> None:
+    """Set each tensor's `grad` to None, or the gradient that is there to 0 in place."""
+    none = truth(set_to_none, "set_to_none")
+    for each in tensors:
+        if none:
+            each.grad = None
+        elif each.grad is not None:
+            each.grad._change(lambda target: target.fill(0))
 
 
 def check_keeps_gradient(value: Any, otherwise: str) -> None:

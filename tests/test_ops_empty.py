@@ -43,6 +43,7 @@ EMPTY = {
     "std": Sample((empty(0, 3),), {"axis": 1, "correction": 0, "keepdims": False}),
     "reshape": Sample((empty(0, 3),), {"shape": (3, 0)}),
     "transpose": Sample((empty(0, 3),), {"axes": (1, 0)}),
+    "permute": Sample((empty(0, 3),), {"axes": (1, 0)}),
     "broadcast_to": Sample((empty(0, 1),), {"shape": (2, 0, 3)}),
     "getitem": Sample((empty(0, 3),), {"index": (slice(None), 1)}),
     "concatenate": Sample((empty(0, 2), TWO.reshape(1, 2)), {"axis": 0}),
@@ -62,6 +63,10 @@ EMPTY = {
     "avg_pool2d": Sample((empty(0, 3, 4, 4),), {**POOLING, "count_include_pad": False}),
     "cross_entropy": Sample((empty(0, 3),), {"labels": np.zeros(0, int), "reduction": "sum"}),
     "bce_with_logits": Sample((empty(0, 3),), {"targets": empty(0, 3), "reduction": "none"}),
+    "cross_entropy_smoothed": Sample(
+        (empty(0, 3),), {"labels": np.zeros(0, int), "reduction": "sum", "label_smoothing": 0.25}
+    ),
+    "mse_loss": Sample((empty(0, 3), empty(0, 3)), {"reduction": "none"}),
 }
 """A batch of no examples, or an input of no elements, for every operation that has an answer to it."""
 
@@ -73,6 +78,7 @@ REFUSED = {
     "var": Sample((empty(0, 3),), {"axis": 0, "correction": 0, "keepdims": False}),
     "cross_entropy": Sample((empty(0, 3),), {"labels": np.zeros(0, int), "reduction": "mean"}),
     "bce_with_logits": Sample((empty(0, 3),), {"targets": empty(0, 3), "reduction": "mean"}),
+    "mse_loss": Sample((empty(0, 3), empty(0, 3)), {"reduction": "mean"}),
 }
 """Questions about no elements that have no answer."""
 

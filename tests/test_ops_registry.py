@@ -21,7 +21,7 @@ from minadder.testing.running import forward, run
 STEP = 2.0**-10
 """Step of finite differences on the lattice: far from every kink, and dyadic, so that no bit is lost."""
 
-VIEWS = {"reshape", "transpose", "broadcast_to", "getitem"}
+VIEWS = {"reshape", "transpose", "permute", "broadcast_to", "getitem"}
 """Operations whose output may be a view of the input. All others own their output."""
 
 exact_operations = pytest.mark.parametrize(
@@ -177,6 +177,7 @@ def test_outputs_and_gradients_own_their_memory(operation: Operation, data: st.D
 VIEW_OPTIONS: dict[str, dict[str, Any]] = {
     "reshape": {"shape": (3, 2)},
     "transpose": {"axes": (1, 0)},
+    "permute": {"axes": (1, 0)},
     "broadcast_to": {"shape": (4, 2, 3)},
     "getitem": {"index": (slice(None), 1)},
 }

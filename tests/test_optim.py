@@ -19,7 +19,7 @@ from minadder.nn.parameter import Parameter
 from minadder.tensor import Tensor
 
 Maker = Callable[..., optim.Optimizer]
-BOTH = pytest.mark.parametrize("maker", [optim.SGD, optim.Adam])
+BOTH = pytest.mark.parametrize("maker", [optim.SGD, optim.Adam, optim.AdamW])
 
 
 def parameter(*shape: int, grad: float | None = None, dtype: Any = np.float32) -> Parameter:

@@ -85,11 +85,18 @@ def test_adam_takes_the_steps_of_pytorch(options: list[dict[str, Any]], dtype: s
     follow("Adam", options, dtype, seed)
 
 
+@SETTINGS
+@given(options=st.lists(adam_options, min_size=1, max_size=2), dtype=dtypes, seed=seeds)
+def test_adamw_takes_the_steps_of_pytorch(options: list[dict[str, Any]], dtype: str, seed: int) -> None:
+    follow("AdamW", options, dtype, seed)
+
+
 def test_the_defaults_are_those_of_pytorch() -> None:
     ours, theirs = Parameter(np.zeros(1)), torch.zeros(1, requires_grad=True)
     for optimizer, reference in [
         (optim.SGD([ours], lr=0.1), torch.optim.SGD([theirs], lr=0.1)),
         (optim.Adam([ours]), torch.optim.Adam([theirs])),
+        (optim.AdamW([ours]), torch.optim.AdamW([theirs])),
     ]:
         group = optimizer.param_groups[0]
         shared = set(group) & set(reference.param_groups[0]) - {"params"}
@@ -98,7 +105,7 @@ def test_the_defaults_are_those_of_pytorch() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
 def test_a_gradient_that_is_not_finite_is_applied_without_a_word(name: str, bad: float) -> None:
     start, grad = np.array([1.0, 2.0, 3.0], np.float32), np.array([bad, 1.0, 0.0], np.float32)
     ours, theirs = Parameter(start.copy()), torch.tensor(start, requires_grad=True)

@@ -1,11 +1,11 @@
-"""Losses as modules: CrossEntropyLoss, BCEWithLogitsLoss."""
+"""Losses as modules: CrossEntropyLoss, BCEWithLogitsLoss, MSELoss."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from minadder import ops
-from minadder.checks import choice
+from minadder.checks import LARGEST, choice, number, whole
 from minadder.nn.module import Module, as_input
 from minadder.ops.losses import REDUCTIONS
 from minadder.tensor import Operand, Tensor
@@ -32,6 +32,15 @@ class Loss(Module):
 class CrossEntropyLoss(Loss):
     """The softmax cross-entropy of logits (N, C) and class numbers (N,), as `ma.ops.cross_entropy`.
 
+    Parameters
+    ----------
+    reduction
+        "mean" (default), "sum" or "none".
+    ignore_index
+        The label of examples that do not count.
+    label_smoothing
+        How much of each label is spread evenly over all classes, from 0 to 1.
+
     Examples
     --------
     >>> import minadder as ma
@@ -40,9 +49,20 @@ class CrossEntropyLoss(Loss):
     tensor(0.6931472)
     """
 
+    def __init__(self, reduction: str = "mean", ignore_index: int = -100, label_smoothing: float = 0.0) -> None:
+        super().__init__(reduction)
+        self.ignore_index = whole(ignore_index, "ignore_index", -LARGEST)
+        self.label_smoothing = number(label_smoothing, "label_smoothing", "[0, 1]")
+
     def forward(self, logits: Any, labels: Any) -> Tensor:
         """Return −log softmax(logits)[label], reduced."""
-        return ops.cross_entropy(as_input(logits), labels, self.reduction)
+        return ops.cross_entropy(as_input(logits), labels, self.reduction, self.ignore_index, self.label_smoothing)
+
+    def extra_repr(self) -> str:
+        """Return the reduction, and what is otherwise than by default."""
+        ignored = f", ignore_index={self.ignore_index}" if self.ignore_index != -100 else ""
+        smoothed = f", label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
+        return super().extra_repr() + ignored + smoothed
 
 
 class BCEWithLogitsLoss(Loss):
@@ -59,3 +79,19 @@ class BCEWithLogitsLoss(Loss):
     def forward(self, logits: Any, targets: Operand) -> Tensor:
         """Return −t·log σ(z) − (1 − t)·log(1 − σ(z)), reduced."""
         return ops.bce_with_logits(as_input(logits), targets, self.reduction)
+
+
+class MSELoss(Loss):
+    """The squared error of outputs and targets of one shape, as `ma.ops.mse_loss`.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> from minadder import nn
+    >>> nn.MSELoss()(ma.tensor([1.0, 2.0]), [1.0, 4.0])
+    tensor(2.)
+    """
+
+    def forward(self, x: Any, target: Operand) -> Tensor:
+        """Return (x − target)², reduced."""
+        return ops.mse_loss(as_input(x), target, self.reduction)

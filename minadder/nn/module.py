@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from minadder.arrays import FLOATS, float_dtype, plain
+from minadder.arrays import FLOATS, float_dtype, instead, plain
 from minadder.autograd import Array
 from minadder.checks import flag
 from minadder.nn.attributes import check_attribute, check_name, warn_of_hidden
 from minadder.nn.parameter import Parameter
 from minadder.nn.state import entries, fitting
-from minadder.tensor import Tensor, kind, raw
+from minadder.tensor import Tensor, forget_gradients, kind, raw
 
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
 
@@ -159,10 +159,27 @@ the input's shape is (1, 3)
         """Switch this module and all inside it to evaluation behaviour; returns the module itself."""
         return self.train(False)
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Switch `requires_grad` of all parameters, as to freeze a part of a net; returns the module itself.
+
+        An optimiser takes those alone that require a gradient: `[p for p in net.parameters() if p.requires_grad]`.
+
+        Examples
+        --------
+        >>> from minadder import nn
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+        >>> frozen = net[0].requires_grad_(False)
+        >>> [p.requires_grad for p in net.parameters()]
+        [False, False, True, True]
+        """
+        wanted = flag(requires_grad, "requires_grad")
         for parameter in self.parameters():
-            parameter.grad = None
+            parameter.requires_grad_(wanted)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters: each `grad` becomes None, or 0 with `set_to_none=False`."""
+        forget_gradients(self.parameters(), set_to_none)
 
     def to(self, dtype: Any) -> Module:
         """Convert all parameters and floating-point buffers to "float32" or "float64"; returns the module itself.
@@ -237,4 +254,4 @@ def as_input(x: Any) -> Tensor:
         return x
     if isinstance(x, np.ndarray) and x.dtype in FLOATS:
         return Tensor(np.array(plain(x, "the input")))
-    raise TypeError(f"the input must be a Tensor or an array of float32 or float64, not {kind(x)}: use ma.tensor(...)")
+    raise TypeError(f"the input must be a Tensor or an array of float32 or float64, not {kind(x)}: {instead(x)}")

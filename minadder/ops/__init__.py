@@ -21,7 +21,7 @@ from minadder.ops.elementwise import (
     tanh,
     where,
 )
-from minadder.ops.losses import bce_with_logits, cross_entropy
+from minadder.ops.losses import bce_with_logits, cross_entropy, mse_loss
 from minadder.ops.matmul import linear, matmul
 from minadder.ops.pool import avg_pool2d, max_pool2d
 from minadder.ops.reduction import max, mean, min, std, sum, var
@@ -30,6 +30,7 @@ from minadder.ops.shape import (
     concatenate,
     flatten,
     getitem,
+    permute,
     reshape,
     squeeze,
     stack,
@@ -70,8 +71,10 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "mse_loss",
     "multiply",
     "negative",
+    "permute",
     "power",
     "relu",
     "reshape",

@@ -11,6 +11,7 @@ from minadder.checks import LARGEST, flag, whole
 from minadder.kernels.sums import sum_over
 from minadder.ops.arithmetic import masked
 from minadder.tensor import Tensor, check_tensors, method
+from minadder.words import takes_dim
 
 Axis = int | tuple[int, ...] | None
 
@@ -108,6 +109,7 @@ class Deviation(Function):
 
 
 @method("sum")
+@takes_dim
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum over an axis, several axes, or all (None); over nothing it is 0."""
     check_tensors("sum", x=x)
@@ -115,6 +117,7 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 @method("mean")
+@takes_dim
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean over an axis, several axes, or all (None).
 
@@ -129,6 +132,7 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 @method("max")
+@takes_dim
 def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the maximum over an axis, several axes, or all (None); ties share the gradient evenly."""
     check_tensors("max", x=x)
@@ -138,6 +142,7 @@ def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 @method("min")
+@takes_dim
 def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the minimum over an axis, several axes, or all (None); ties share the gradient evenly."""
     check_tensors("min", x=x)
@@ -145,6 +150,7 @@ def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 @method("var")
+@takes_dim
 def var(x: Tensor, axis: Axis = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """Return the variance Σ (x − mean)² / (n − correction) over an axis, several axes, or all (None).
 
@@ -167,6 +173,7 @@ def var(x: Tensor, axis: Axis = None, correction: int = 1, keepdims: bool = Fals
 
 
 @method("std")
+@takes_dim
 def std(x: Tensor, axis: Axis = None, correction: int = 1, keepdims: bool = False) -> Tensor:
     """Return the standard deviation, the square root of `var`; its slope is taken as 0 where all values are equal."""
     return Deviation.apply(var(x, axis, correction, keepdims))

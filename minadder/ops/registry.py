@@ -122,6 +122,15 @@ def reduce_losses(values: Array, reduction: str) -> Array:
     return np.asarray(values.mean() if reduction == "mean" else values.sum())
 
 
+def smooth_cross_entropy(z: Array, labels: Array, reduction: str, label_smoothing: float) -> Array:
+    """Return the cross-entropy from its definition, with examples of label −100 left out."""
+    targets = np.eye(z.shape[1])[np.maximum(labels, 0)] * (1 - label_smoothing) + label_smoothing / z.shape[1]
+    each = [losses.cross_entropy_forward(z, np.full(len(z), c))[0] * targets[:, c] for c in range(z.shape[1])]
+    values = np.where(labels == -100, 0, np.sum(each, axis=0))
+    mean = reduction == "mean"
+    return np.asarray(values.sum() / np.count_nonzero(labels != -100)) if mean else reduce_losses(values, reduction)
+
+
 def with_dtype(function: Callable[..., Tensor], *names: str) -> Callable[..., Tensor]:
     """Return the function with some of its options cast to the dtype of its first tensor."""
 
@@ -196,6 +205,7 @@ OPERATIONS = (
         "reshape", lambda x, shape: ops.reshape(x, shape), samples.reshaped, lambda x, shape: np.reshape(x, shape)
     ),
     Operation("transpose", lambda x, axes: ops.transpose(x, *axes), samples.transposed, np.transpose),
+    Operation("permute", lambda x, axes: ops.permute(x, axes), samples.transposed, np.transpose),
     Operation("broadcast_to", ops.broadcast_to, samples.broadcast, np.broadcast_to),
     Operation("getitem", ops.getitem, samples.indexed, lambda x, index: x[index]),
     Operation(
@@ -276,6 +286,14 @@ OPERATIONS = (
         ops.cross_entropy,
         samples.classified,
         lambda z, labels, reduction: reduce_losses(losses.cross_entropy_forward(z, labels)[0], reduction),
+        exact=False,
+    ),
+    Operation("cross_entropy_smoothed", ops.cross_entropy, samples.smoothed, smooth_cross_entropy, exact=False),
+    Operation(
+        "mse_loss",
+        ops.mse_loss,
+        samples.compared,
+        lambda x, target, reduction: reduce_losses((x - target) ** 2, reduction),
         exact=False,
     ),
     Operation(

@@ -313,6 +313,20 @@ def classified(draw: Draw) -> Sample:
     return Sample((draw.halves((count, classes)),), options)
 
 
+def smoothed(draw: Draw) -> Sample:
+    """The same, with a part of the label spread over all classes, and some examples, but not all, left out."""
+    sample = classified(draw)
+    labels = sample.options["labels"]
+    labels[: draw.integer(0, len(labels) - 1)] = -100
+    return Sample(sample.arrays, {**sample.options, "label_smoothing": draw.pick((0.0, 0.25, 1.0))})
+
+
+def compared(draw: Draw) -> Sample:
+    """Two tensors of one shape, and a reduction."""
+    shape = draw.shape()
+    return Sample((draw.halves(shape), draw.quarters(shape)), {"reduction": draw.pick(("mean", "sum", "none"))})
+
+
 def decided(draw: Draw) -> Sample:
     """Logits of any shape, targets in [0, 1], and a reduction."""
     shape = draw.shape(least=1)

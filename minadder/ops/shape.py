@@ -1,4 +1,4 @@
-"""Operations on the shape: reshape, flatten, transpose, squeeze, unsqueeze, broadcast, index, concatenate, stack."""
+"""Operations on the shape: reshape, flatten, transpose, permute, squeeze, unsqueeze, broadcast, index, join."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from minadder.arrays import axis_of, integer, integers
 from minadder.autograd import Array, Function
 from minadder.ops.arithmetic import sum_to
 from minadder.tensor import Tensor, check_tensors, index_arrays, kind, method
+from minadder.words import takes_dim
 
 
 class Reshape(Function):
@@ -82,9 +83,11 @@ class Concatenate(Function):
         return tuple(np.split(grad, self.ends, axis=self.axis))
 
 
-@method("reshape")
+@method("reshape", "view")
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """Return the same elements in another shape, given as numbers or as one tuple; -1 stands for what is left.
+
+    `x.view(...)` is the same: no memory is copied where that is possible, and none is refused where it is not.
 
     Examples
     --------
@@ -94,8 +97,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
             [3., 4.]])
     """
     check_tensors("reshape", x=x)
-    target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-    sizes = integers(target, "a size", "reshape")
+    sizes = integers(in_one(shape), "a size", "reshape")
     if min(sizes, default=0) < -1:  # NumPy takes any number below 0 for -1
         raise ValueError(f"reshape: a size is at least 0, or -1 for what is left, not {min(sizes)}")
     return Reshape.apply(x, shape=sizes)
@@ -131,7 +133,25 @@ def transpose(x: Tensor, *axes: int) -> Tensor:
     return Transpose.apply(x, axes=tuple(counted))
 
 
+@method("permute")
+def permute(x: Tensor, *dims: Any) -> Tensor:
+    """Return the tensor with its axes in the given order, as numbers or as one tuple, as in PyTorch.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> ma.tensor([[[1.0], [2.0]]]).permute(2, 0, 1).shape
+    (1, 1, 2)
+    """
+    check_tensors("permute", x=x)
+    order = integers(in_one(dims), "an axis", "permute")
+    if not order and x.ndim:
+        raise ValueError(f"permute needs each of the {x.ndim} axes of shape {x.shape} once, not none")
+    return transpose(x, *order)
+
+
 @method("squeeze")
+@takes_dim
 def squeeze(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """Return the tensor without axes of size 1: all of them (None) or the given ones."""
     check_tensors("squeeze", x=x)
@@ -141,6 +161,7 @@ def squeeze(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
 
 
 @method("unsqueeze")
+@takes_dim
 def unsqueeze(x: Tensor, axis: int) -> Tensor:
     """Return the tensor with a new axis of size 1 at a place."""
     check_tensors("unsqueeze", x=x)
@@ -160,6 +181,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     return GetItem.apply(x, index=index_arrays(index))  # a copy: a list changed later must not move the gradient
 
 
+@takes_dim
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Return tensors of one dtype joined along an existing axis.
 
@@ -179,11 +201,17 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     return Concatenate.apply(*tensors, axis=axis)
 
 
+@takes_dim
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new axis."""
     listed = sequence(tensors, "stack")
     axis = axis_of(axis, listed[0].ndim + 1, "axis", "stack")
     return concatenate([unsqueeze(tensor, axis) for tensor in listed], axis)
+
+
+def in_one(numbers: tuple[Any, ...]) -> Any:
+    """Return what was given as one tuple or list, or else the numbers themselves."""
+    return numbers[0] if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)) else numbers
 
 
 def sequence(tensors: Any, function: str) -> tuple[Tensor, ...]:

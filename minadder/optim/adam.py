@@ -1,4 +1,4 @@
-"""Adam: steps from running averages of the gradient and of its square."""
+"""Adam and AdamW: steps from running averages of the gradient and of its square."""
 
 from __future__ import annotations
 
@@ -99,3 +99,53 @@ class Adam(Optimizer):
             group["eps"],
             group["weight_decay"],
         )
+
+
+class AdamW(Adam):
+    """Adam whose weight decay is apart from the gradient (Loshchilov and Hutter 2019), as `torch.optim.AdamW`.
+
+    One step is::
+
+        w ← w − lr · weight_decay · w
+        w ← w after a step of `Adam` without weight decay
+
+    so that neither the averages nor `adder_lr` touch the decay.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, adder_lr
+        As of `Adam`.
+    weight_decay
+        The share of the weights that is taken away, times lr, at each step; at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of `Adam`.
+
+    Examples
+    --------
+    >>> import minadder as ma
+    >>> from minadder import optim
+    >>> w = ma.tensor([1.0, -3.0], requires_grad=True)
+    >>> optimizer = optim.AdamW([w], lr=0.5, weight_decay=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.numpy().round(3)
+    array([ 0.45, -2.35], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        adder_lr: AdderLR | None = None,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, adder_lr)
+
+    def _update(self, parameter: Tensor, weights: Array, gradient: Array, scale: float, group: dict[str, Any]) -> None:
+        np.multiply(weights, weights.dtype.type(1 - group["lr"] * group["weight_decay"]), out=weights)
+        super()._update(parameter, weights, gradient, scale, {**group, "weight_decay": 0.0})

@@ -71,8 +71,8 @@ def _check_parameter(parameter: Any, where: str) -> None:
         raise ValueError(f"{where}, of shape {parameter.shape}, was computed from others: pass those instead")
     if not parameter.requires_grad:
         raise ValueError(
-            f"{where}, of shape {parameter.shape}, has requires_grad=False and would never change: leave it out, or "
-            f"call requires_grad_()"
+            f"{where}, of shape {parameter.shape}, has requires_grad=False and would never change: leave it out, as by "
+            f"[p for p in net.parameters() if p.requires_grad], or call requires_grad_()"
         )
     if not parameter._array.flags.writeable:
         raise ValueError(f"{where}, of shape {parameter.shape}, wraps a read-only array: make it from a copy")

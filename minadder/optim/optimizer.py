@@ -14,7 +14,7 @@ from minadder.autograd import Array, no_grad
 from minadder.checks import array_like, instance, number, shown
 from minadder.optim.adder_lr import AdderLR, describe, from_description
 from minadder.optim.groups import Group, Parameters, make_groups
-from minadder.tensor import FLOATS, Tensor
+from minadder.tensor import FLOATS, Tensor, forget_gradients
 
 __all__ = ["Optimizer", "Parameters"]
 
@@ -92,10 +92,9 @@ class Optimizer(ABC):
             self.state[parameter] = self._new_state(parameter)
         return self.state[parameter]
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters: each `grad` becomes None."""
-        for _, parameter in self._indexed():
-            parameter.grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters: each `grad` becomes None, or 0 with `set_to_none=False`."""
+        forget_gradients((parameter for _, parameter in self._indexed()), set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of all that is needed to go on from here with the same bits.
