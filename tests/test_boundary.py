@@ -79,7 +79,8 @@ def test_the_line_lies_where_the_net_changes_its_mind(net):
     np.testing.assert_allclose(line[:, 0], 1, atol=1e-5)
     left, right, low, high = figure.axes[0].images[0].get_extent()
     assert (line[:, 1].min(), line[:, 1].max()) == pytest.approx((low, high))
-    assert left < points[:, 0].min() - 0.5 and points[:, 0].max() + 0.5 < right
+    assert left < points[:, 0].min() - 0.5
+    assert points[:, 0].max() + 0.5 < right
     assert figure.axes[0].get_xlim() == (left, right)
     assert figure.axes[0].get_ylim() == (low, high)
 
@@ -138,7 +139,9 @@ def test_points_and_labels_are_anything_that_numpy_takes(kind, label_kind):
     assert figure.axes[0].get_xlabel() == "x₁"
 
 
-@pytest.mark.parametrize("net", [THIRDS, make_pipeline(StandardScaler(), LogisticRegression())], ids=["net", "pipeline"])
+@pytest.mark.parametrize(
+    "net", [THIRDS, make_pipeline(StandardScaler(), LogisticRegression())], ids=["net", "pipeline"]
+)
 def test_the_columns_of_a_data_frame_name_the_axes(net):
     frame = pd.DataFrame(X, columns=["length / cm", "width"])
     if net is not THIRDS:
@@ -240,7 +243,13 @@ class Fixed(nn.Module):
         (THIRDS, X, Y + 1, ValueError, "y holds 3, which is no class of the 3 that are told apart: 0 … 2"),
         (ONE_LOGIT, X, Y, ValueError, "y holds 2, .*0 … 1"),
         (THIRDS, X, Y + 0.5, ValueError, r"y holds \d.5"),
-        (nn.Sequential(nn.Linear(4, 3)), X, Y, ValueError, r"Sequential, does not take inputs of shape \(2,\).*\(3, 4\)"),
+        (
+            nn.Sequential(nn.Linear(4, 3)),
+            X,
+            Y,
+            ValueError,
+            r"Sequential, does not take inputs of shape \(2,\).*\(3, 4\)",
+        ),
         (Fixed(lambda x: x.sum()), X, None, ValueError, r"\(256, classes\).*not shape \(\)"),
         (Fixed(lambda x: 3.0), X, None, ValueError, "not float"),
         (Fixed(lambda x: x * np.nan), X, None, RuntimeError, "NaN or Inf for 256 of 256 inputs.*Fixed"),

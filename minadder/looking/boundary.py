@@ -103,7 +103,9 @@ def plane_points(X: Any) -> tuple[Array, tuple[str, str]]:
             f"X holds NaN or Inf in {np.count_nonzero(~finite)} of {len(points)} rows, first in row {finite.argmin()}"
         )
     if np.abs(points).max() > FARTHEST:
-        raise ValueError(f"X holds {points.flat[np.abs(points).argmax()]:g}, and what lies beyond {FARTHEST:g} is not drawn")
+        raise ValueError(
+            f"X holds {points.flat[np.abs(points).argmax()]:g}, and what lies beyond {FARTHEST:g} is not drawn"
+        )
     names = [str(name) for name in getattr(X, "columns", ())]
     return points, (names[0], names[1]) if len(names) == 2 else AXIS_LABELS
 

@@ -67,7 +67,7 @@ def examples(data: Any) -> tuple[Any, Any]:
         if not np.ndim(X) or not len(X):
             raise ValueError(f"data has no examples: X has shape {np.shape(X)}")
         return X, y
-    if not isinstance(data, Loader) and not hasattr(data, "take"):
+    if not isinstance(data, Loader) and not hasattr(data, "num_classes"):
         raise TypeError(f"data must be a pair (X, y), a data set or a Loader, not {described(data)}")
     batches = list(as_loader(data, "data"))
     return np.concatenate([inputs for inputs, _ in batches]), np.concatenate([labels for _, labels in batches])

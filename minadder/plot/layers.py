@@ -99,8 +99,9 @@ def by_layers(sizes: Numbers, arrows: Arrows, weights: Sequence[int]) -> Layout:
     curves = [curve(places[chain], half[chain]) for chain in chains]
     for arrow in set(arrows):  # those between the same boxes run side by side
         same = [number for number, other in enumerate(arrows) if other == arrow]
-        for number, shift in zip(same, ASIDE * (np.arange(len(same)) - (len(same) - 1) / 2), strict=True):
-            curves[number][:, 0] += shift
+        reach = min(ASIDE * (len(same) - 1) / 2, 0.4 * sizes[list(arrow), 0].min())
+        for number, shift in zip(same, np.linspace(-reach, reach, len(same)), strict=True):
+            curves[number][:, 0] += shift if len(same) > 1 else 0.0
     return Layout(places[: len(sizes)], curves)
 
 
