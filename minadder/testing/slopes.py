@@ -84,16 +84,16 @@ class Entries(NamedTuple):
     differences: list[Difference]
 
 
-def some_places(rng: np.random.Generator, shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield the indices of an array's entries, at most `MOST` of them, picked at random."""
-    for flat in sorted(rng.permutation(math.prod(shape))[:MOST]):
+def some_places(rng: np.random.Generator, shape: tuple[int, ...], most: int) -> Iterator[tuple[int, ...]]:
+    """Yield the indices of an array's entries, at most so many of them, picked at random."""
+    for flat in sorted(rng.permutation(math.prod(shape))[:most]):
         yield tuple(int(i) for i in np.unravel_index(flat, shape))
 
 
-def look_at(call: Call, number: int, rng: np.random.Generator) -> Entries:
+def look_at(call: Call, number: int, rng: np.random.Generator, most: int = MOST) -> Entries:
     """Compare the gradient of one input with finite differences, entry by entry."""
     gradient = call.plain.gradients[number]
-    places, slopes, differences = list(some_places(rng, gradient.shape)), [], []
+    places, slopes, differences = list(some_places(rng, gradient.shape, most)), [], []
     for place in places:
         direction = np.zeros(gradient.shape)
         direction[place] = 1.0
@@ -117,7 +117,8 @@ def check_slopes(call: Call) -> None:
     differences = [difference for entries in inputs for difference in entries.differences]
     if differences:
         looked_at = sum(len(entries.places) for entries in inputs)
-        raise call.error(" ".join([*suspicions(call, inputs), report(differences, looked_at)]))
+        guesses = "; ".join(suspicions(call, inputs))
+        raise call.error(f"{guesses}{'. ' if guesses else ''}{described(call, differences, looked_at)}")
     for number, entries in enumerate(inputs):
         check_directions(call, number, entries, rng)
 
@@ -135,15 +136,23 @@ def check_directions(call: Call, number: int, entries: Entries, rng: np.random.G
                 direction[place] = 0.0
         found, ours = slope(call, number, direction), float((gradient * direction).sum())
         if not found.allows(ours):
+            differences = look_at(call, number, rng, gradient.size).differences
             raise call.error(
                 f"along a random direction v in input {number}, ⟨Jv, u⟩ is {found.middle:.6g} by finite differences "
-                f"and ⟨v, Jᵀu⟩ is {ours:.6g} by backward: backward is not the adjoint of the derivative. Entries that "
-                f"were not looked at singly are wrong: check a smaller input"
+                f"and ⟨v, Jᵀu⟩ is {ours:.6g} by backward: backward is not the adjoint of the derivative. "
+                f"{described(call, differences, gradient.size) if differences else 'No single entry shows it.'}"
             )
 
 
+def described(call: Call, differences: list[Difference], looked_at: int) -> str:
+    """Return how many entries differ, the worst one, and the value that the input has there."""
+    worst = max(differences, key=lambda difference: difference.size)
+    value = call.arrays[worst.input][worst.place]
+    return f"{report(differences, looked_at)} That entry of the input is {value:.6g}."
+
+
 def suspicions(call: Call, inputs: list[Entries]) -> Iterator[str]:
-    """Yield a sentence for each input with a wrong gradient whose kind of mistake can be told."""
+    """Yield a clause for each input with a wrong gradient whose kind of mistake can be told."""
     for number, entries in enumerate(inputs):
         gradient, kept = call.plain.gradients[number], ~entries.kinks
         if not entries.differences or not kept.any():
@@ -157,13 +166,13 @@ def suspicions(call: Call, inputs: list[Entries]) -> Iterator[str]:
             and np.allclose(entries.analytic, theirs.numeric, RTOL, ATOL)
         ]
         if not analytic.any():
-            yield f"{what} is 0 everywhere: it is missing."
+            yield f"{what} is 0 everywhere: it is missing"
         elif twins:
-            yield f"{what} is that of input {twins[0]}: return the gradients in the order of forward's inputs."
+            yield f"{what} is that of input {twins[0]}: return the gradients in the order of forward's inputs"
         elif np.abs(numeric).max() < ATOL:
             yield (
                 f"the output does not change with input {number}, and yet backward gives a gradient: one that differs "
-                f"on purpose, as straight through a rounding, is checked against the function named by gradient_of."
+                f"on purpose, as straight through a rounding, is checked against the function named by gradient_of"
             )
         elif (factor := common_factor(analytic, numeric)) is not None:
             yield f"{what} {factor_in_words(factor, gradient.size / max(1, call.upstream.size))}"
@@ -179,10 +188,10 @@ def common_factor(analytic: Array, numeric: Array) -> float | None:
 def factor_in_words(factor: float, share: float) -> str:
     """Return what a wrong factor may mean, where each output is made of `share` entries of the input."""
     if math.isclose(factor, -1.0, rel_tol=1e-3):
-        return "has the wrong sign everywhere."
-    words = f"is {factor:.6g} times what it should be, everywhere: a factor is missing or too much."
+        return "has the wrong sign everywhere"
+    words = f"is {factor:.6g} times what it should be, everywhere: a factor is missing or too much"
     if share != 1 and math.isclose(factor, share, rel_tol=1e-3):
-        words += f" {share:g} entries make one output: if forward takes their mean, backward must divide by {share:g}."
+        words += f". {share:g} entries make one output: if forward takes their mean, backward must divide by {share:g}"
     if share != 1 and math.isclose(factor, 1 / share, rel_tol=1e-3):
-        words += f" {share:g} entries make one output: if forward adds them up, backward must not divide by {share:g}."
+        words += f". {share:g} entries make one output: if forward adds them up, backward must not divide by {share:g}"
     return words
