@@ -21,6 +21,7 @@ from minadder.testing.circumstances import (
     check_layouts,
     check_precisions,
 )
+from minadder.testing.gradients import check_slopes
 from minadder.testing.lattice import Shape, lattice_inputs, lattice_values
 from minadder.testing.memory import (
     check_backward_changes_nothing,
@@ -30,7 +31,6 @@ from minadder.testing.memory import (
     check_saved_is_kept,
     check_uses_are_apart,
 )
-from minadder.testing.slopes import check_slopes
 
 EXAMPLES = 3
 """For given shapes: so many times other values."""
