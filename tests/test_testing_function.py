@@ -95,6 +95,7 @@ def test_what_it_is_given_stays_as_it_was() -> None:
         (TypeError, (ops.exp,), {}, r"needs inputs or shapes, as in check_function\(MyFunction, shapes=\[\(3, 4\)\]\)"),
         (TypeError, (ops.exp, np.ones(2)), {"shapes": [(2,)]}, "needs inputs or shapes"),
         (TypeError, (None, np.ones(2)), {}, "needs a Function or a function of tensors, not NoneType"),
+        (TypeError, (ops.exp, 1.5), {}, "needs arrays or a strategy that draws them, not float"),
         (ValueError, (ops.exp, []), {}, "at least one input"),
         (ValueError, (ops.exp,), {"shapes": []}, "at least one input"),
         (TypeError, (ops.exp,), {"shapes": (3, 4)}, r"a shape for each input, as in shapes=\[\(3, 4\)\], not \(3, 4\)"),

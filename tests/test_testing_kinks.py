@@ -36,6 +36,17 @@ def test_no_false_alarm_on_kinks(function: Any, x: Array) -> None:
     testing.check_function(function, x)
 
 
+@per_kink
+@given(x=arrays(np.float64, (10, 20), elements=st.sampled_from((-1.0, 0.0, 0.5, 1.0)), fill=st.just(0.0)))
+def test_no_false_alarm_where_more_kinks_than_are_looked_at_singly_meet_in_one_output(function: Any, x: Array) -> None:
+    testing.check_function(lambda x: (ops.reshape(function(x), (-1,)) * signs(x.size, x.dtype)).sum(), x)
+
+
+def signs(size: int, dtype: Any) -> ma.Tensor:
+    """Return 1, −2, 1, −2, … so that slopes of both signs meet."""
+    return ma.tensor(np.where(np.arange(size) % 2, -2, 1).astype(dtype))
+
+
 @pytest.mark.parametrize("function", [ops.maximum, ops.minimum])
 @given(data=st.data(), shapes=testing.broadcastable_shapes(2))
 def test_no_false_alarm_where_two_inputs_tie(function: Any, data: st.DataObject, shapes: Any) -> None:

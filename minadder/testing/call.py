@@ -126,4 +126,4 @@ def first_difference(ours: Array, wanted: Array, tolerance: float = 0.0) -> str:
     if gaps.max(initial=0.0) <= tolerance * finite.max(initial=1.0):
         return ""
     place = tuple(int(i) for i in np.unravel_index(gaps.argmax(), gaps.shape))
-    return f"{ours[place]:.9g} instead of {wanted[place]:.9g} at {place}"
+    return f"{ours[place] + 0.0:.9g} instead of {wanted[place] + 0.0:.9g} at {place}"  # −0 is shown as 0

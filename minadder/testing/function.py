@@ -21,6 +21,7 @@ from minadder.testing.circumstances import (
     check_layouts,
     check_precisions,
 )
+from minadder.testing.gradients import check_slopes
 from minadder.testing.lattice import Shape, lattice_inputs, lattice_values
 from minadder.testing.memory import (
     check_backward_changes_nothing,
@@ -30,7 +31,6 @@ from minadder.testing.memory import (
     check_saved_is_kept,
     check_uses_are_apart,
 )
-from minadder.testing.slopes import check_slopes
 
 EXAMPLES = 3
 """For given shapes: so many times other values."""
@@ -75,7 +75,8 @@ def check_function(
         Where something is wrong: what it is, at which values, and what to do. With a strategy, for the smallest input
         that Hypothesis finds.
     TypeError, ValueError
-        When there is nothing to check, or the check is called in another way than this.
+        When there is no input, or what is given is neither arrays, shapes nor a strategy. Errors that the function
+        itself raises on ordinary inputs come through.
 
     Examples
     --------
@@ -100,7 +101,8 @@ def check_function(
     ...
     minadder.testing.call.CheckError: Wrong on inputs of shape (2,): the gradient of input 0 is 0.5 times what it \
 should be, everywhere: a factor is missing or too much. 2 of 2 gradient entries differ from finite differences. The \
-worst is input 0 at (1,): backward gives 0.198157, finite differences give 0.396315 (apart by 0.198).
+worst is input 0 at (1,): backward gives 0.198157, finite differences give 0.396315 (apart by 0.198). That entry of \
+the input is -1.5.
 
     A function of several inputs that broadcasts, and a layer with all its settings:
 
@@ -148,6 +150,8 @@ def call_of(function: Any, arguments: Any, options: Mapping[str, Any], gradient_
     """Return the call of a function on arrays, one array or a Sample, in float64."""
     if isinstance(arguments, Sample):
         arguments, options = arguments.arrays, {**arguments.options, **options}
+    if not isinstance(arguments, (np.ndarray, Tensor, list, tuple)):
+        raise TypeError(f"check_function needs arrays or a strategy that draws them, not {type(arguments).__name__}")
     arrays = [arguments] if isinstance(arguments, (np.ndarray, Tensor)) else list(arguments)
     if not arrays:
         raise ValueError("check_function needs at least one input")

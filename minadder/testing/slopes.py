@@ -1,4 +1,4 @@
-"""Gradients against finite differences, entry by entry and along random directions; kinks are told apart.
+"""Finite differences of a function, at single entries and along directions; kinks are told apart.
 
 The output is weighted by a random gradient u. One entry x of an input is moved by ±ε, and every output has a slope to
 the left of x and one to the right. Where they agree, backward must give Σ u·slope. Where they do not, x sits on a kink
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minadder.autograd import Array
-from minadder.gradcheck import KINK_JUMP, Difference, report
+from minadder.gradcheck import KINK_JUMP, Difference
 from minadder.testing.call import Call
 
 STEP = 2.0**-20
@@ -84,16 +84,16 @@ class Entries(NamedTuple):
     differences: list[Difference]
 
 
-def some_places(rng: np.random.Generator, shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield the indices of an array's entries, at most `MOST` of them, picked at random."""
-    for flat in sorted(rng.permutation(math.prod(shape))[:MOST]):
+def some_places(rng: np.random.Generator, shape: tuple[int, ...], most: int) -> Iterator[tuple[int, ...]]:
+    """Yield the indices of an array's entries, at most so many of them, picked at random."""
+    for flat in sorted(rng.permutation(math.prod(shape))[:most]):
         yield tuple(int(i) for i in np.unravel_index(flat, shape))
 
 
-def look_at(call: Call, number: int, rng: np.random.Generator) -> Entries:
+def look_at(call: Call, number: int, rng: np.random.Generator, most: int = MOST) -> Entries:
     """Compare the gradient of one input with finite differences, entry by entry."""
     gradient = call.plain.gradients[number]
-    places, slopes, differences = list(some_places(rng, gradient.shape)), [], []
+    places, slopes, differences = list(some_places(rng, gradient.shape, most)), [], []
     for place in places:
         direction = np.zeros(gradient.shape)
         direction[place] = 1.0
@@ -108,81 +108,3 @@ def look_at(call: Call, number: int, rng: np.random.Generator) -> Entries:
         np.array([found.kink for found in slopes], bool),
         differences,
     )
-
-
-def check_slopes(call: Call) -> None:
-    """Raise CheckError where a gradient is not the slope, and say what kind of mistake it looks like."""
-    rng = np.random.default_rng(0)
-    inputs = [look_at(call, number, rng) for number in range(len(call.arrays))]
-    differences = [difference for entries in inputs for difference in entries.differences]
-    if differences:
-        looked_at = sum(len(entries.places) for entries in inputs)
-        raise call.error(" ".join([*suspicions(call, inputs), report(differences, looked_at)]))
-    for number, entries in enumerate(inputs):
-        check_directions(call, number, entries, rng)
-
-
-def check_directions(call: Call, number: int, entries: Entries, rng: np.random.Generator) -> None:
-    """Raise CheckError unless ⟨Jv, u⟩ = ⟨v, Jᵀu⟩ for random v: backward is the adjoint of the derivative.
-
-    Jv is the slope along v, and Jᵀu is what backward gives. Every entry takes part, but for those found on a kink.
-    """
-    gradient = call.plain.gradients[number]
-    for _ in range(2):
-        direction = np.asarray(rng.standard_normal(gradient.shape))
-        for place, kink in zip(entries.places, entries.kinks, strict=True):
-            if kink:
-                direction[place] = 0.0
-        found, ours = slope(call, number, direction), float((gradient * direction).sum())
-        if not found.allows(ours):
-            raise call.error(
-                f"along a random direction v in input {number}, ⟨Jv, u⟩ is {found.middle:.6g} by finite differences "
-                f"and ⟨v, Jᵀu⟩ is {ours:.6g} by backward: backward is not the adjoint of the derivative. Entries that "
-                f"were not looked at singly are wrong: check a smaller input"
-            )
-
-
-def suspicions(call: Call, inputs: list[Entries]) -> Iterator[str]:
-    """Yield a sentence for each input with a wrong gradient whose kind of mistake can be told."""
-    for number, entries in enumerate(inputs):
-        gradient, kept = call.plain.gradients[number], ~entries.kinks
-        if not entries.differences or not kept.any():
-            continue
-        what, analytic, numeric = f"the gradient of input {number}", entries.analytic[kept], entries.numeric[kept]
-        twins = [
-            other
-            for other, theirs in enumerate(inputs)
-            if other != number
-            and call.arrays[other].shape == gradient.shape
-            and np.allclose(entries.analytic, theirs.numeric, RTOL, ATOL)
-        ]
-        if not analytic.any():
-            yield f"{what} is 0 everywhere: it is missing."
-        elif twins:
-            yield f"{what} is that of input {twins[0]}: return the gradients in the order of forward's inputs."
-        elif np.abs(numeric).max() < ATOL:
-            yield (
-                f"the output does not change with input {number}, and yet backward gives a gradient: one that differs "
-                f"on purpose, as straight through a rounding, is checked against the function named by gradient_of."
-            )
-        elif (factor := common_factor(analytic, numeric)) is not None:
-            yield f"{what} {factor_in_words(factor, gradient.size / max(1, call.upstream.size))}"
-
-
-def common_factor(analytic: Array, numeric: Array) -> float | None:
-    """Return the number that all of one gradient is times the other; None where there is none."""
-    factor = float((analytic * numeric).sum() / (numeric * numeric).sum())
-    fits = np.allclose(analytic, factor * numeric, rtol=1e-4, atol=1e-4 * float(np.abs(analytic).max()))
-    return factor if fits and factor and math.isfinite(factor) else None
-
-
-def factor_in_words(factor: float, share: float) -> str:
-    """Return what a wrong factor may mean, where each output is made of `share` entries of the input."""
-    if math.isclose(factor, -1.0, rel_tol=1e-3):
-        return "has the wrong sign everywhere."
-    words = f"is {factor:.6g} times what it should be, everywhere: a factor is missing or too much."
-    if share != 1 and math.isclose(factor, share, rel_tol=1e-3):
-        words += f" {share:g} entries make one output: if forward takes their mean, backward must divide by {share:g}."
-    if share != 1 and math.isclose(factor, 1 / share, rel_tol=1e-3):
-        words += f" {share:g} entries make one output: if forward adds them up, backward must not divide by {share:g}."
-    return words
