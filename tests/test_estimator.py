@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -138,11 +139,19 @@ def test_the_librarys_random_numbers_go_on_as_if_nothing_had_been() -> None:
     assert random.generator_state() == before
 
 
+def slowly_made(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Return a network between whose layers another thread could draw."""
+    first = nn.Linear(*shape, 4)
+    time.sleep(0.05)
+    return nn.Sequential(first, nn.ReLU(), nn.Linear(4, classes))
+
+
 def test_fits_in_several_threads_give_the_bits_of_each_alone() -> None:
     X, y = IRIS
-    alone = [quick(random_state=seed).fit(X, y).predict_proba(X) for seed in range(3)]
+    classifiers = [quick(network=slowly_made, random_state=seed) for seed in range(3)]
+    alone = [clone(classifier).fit(X, y).predict_proba(X) for classifier in classifiers]
     with joblib.parallel_config("threading", n_jobs=3):
-        together = joblib.Parallel()(joblib.delayed(quick(random_state=seed).fit)(X, y) for seed in range(3))
+        together = joblib.Parallel()(joblib.delayed(classifier.fit)(X, y) for classifier in classifiers)
     assert all(np.array_equal(one, other.predict_proba(X)) for one, other in zip(alone, together, strict=True))
 
 
@@ -181,6 +190,8 @@ def test_a_network_of_ones_own_is_copied() -> None:
     assert net.training
     assert all(np.array_equal(array, second.state_dict()[name]) for name, array in first.state_dict().items())
     assert first.fc1.weight.shape == (6, 4)
+    other = classifier.set_params(random_state=1).fit(X, y).net_
+    assert not np.array_equal(first.fc1.weight, other.fc1.weight), "the order of the examples is another"
 
 
 def test_a_function_makes_the_network_anew() -> None:
@@ -197,6 +208,30 @@ def test_images_and_names_of_networks() -> None:
     assert classifier.scaler_.n_features_in_ == 1
     with pytest.raises(ValueError, match="features"):
         classifier.predict(np.zeros((1, 3, 32, 32)))
+
+
+def test_channels_are_standardised() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal([[[[1.0]], [[20.0]], [[300.0]]]], [[[[3.0]], [[0.2]], [[10.0]]]], (20, 3, 2, 4))
+    classifier = quick().fit(images, np.arange(20) % 2)
+    mean, deviation = images.mean(axis=(0, 2, 3), keepdims=True), images.std(axis=(0, 2, 3), keepdims=True)
+    expected = ma.predict_proba(classifier.net_, (images - mean) / deviation)
+    np.testing.assert_allclose(classifier.predict_proba(images), expected, rtol=1e-5)
+    raw = quick(standardize=False).fit(images, np.arange(20) % 2)
+    assert np.array_equal(raw.predict_proba(images), ma.predict_proba(raw.net_, images))
+
+
+@pytest.mark.parametrize(("early_stopping", "batches"), [(False, 5), (True, 10)])
+def test_the_net_is_ready_for_evaluation(early_stopping: bool, batches: int) -> None:
+    X, y = IRIS
+    classifier = quick(early_stopping=early_stopping, batch_size=10 if early_stopping else 32).fit(X, y)
+    assert not any(module.training for module in classifier.net_.modules())
+    seed = np.random.RandomState(0).randint(2**31)
+    examples = ma.data.Dataset(classifier.scaler_.transform(X), y)
+    part = examples.split(0.1, seed)[0] if early_stopping else examples
+    before = classifier.net_.state_dict()
+    ma.renew_statistics(classifier.net_, ma.data.Loader(part, classifier.batch_size, seed=seed), batches)
+    assert all(np.array_equal(array, before[name]) for name, array in classifier.net_.state_dict().items())
 
 
 def test_what_went_before_decides_on_what_is_kept() -> None:
