@@ -33,6 +33,9 @@ SMALL_BYTES = 1 << 26
 """How many they may take in the file of any network; of a large one it is `TIMES` as many as its own take."""
 TIMES = 64
 """More than any optimiser remembers of a parameter."""
+PYTORCHS_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
+"""How files of `torch.save` begin, of now and of before 1.6."""
+PYTORCHS_SUFFIXES = (".pth", ".pt", ".bin")
 
 
 def content_digest(arrays: Mapping[str, Array], state: Any) -> str:
@@ -166,14 +169,29 @@ def load(net: Module, path: str | Path) -> None:
     FileNotFoundError, IsADirectoryError, OSError
         When there is no such file, when it is a folder, when it cannot be read.
     ValueError
-        When the file is damaged, far too large, or a name, shape or dtype does not fit the network.
+        When the file is damaged, far too large, by `torch.save`, or a name, shape or dtype does not fit the network.
     """
     instance(net, "net", Module, "a network (an nn.Module)")
-    arrays, _ = read_arrays(path, most_for(net))
+    try:
+        arrays, _ = read_arrays(path, most_for(net))
+    except ValueError:
+        refuse_pytorchs(as_path(path))
+        raise
     try:
         net.load_state_dict(arrays)
     except ValueError as error:
         raise ValueError(f"{shown(as_path(path))}: {error}") from None
+
+
+def refuse_pytorchs(place: Path) -> None:
+    """Raise ValueError for a file that goes by its first bytes or its name for one of `torch.save`."""
+    with open_file(place) as file:
+        start = file.read(4)
+    if start in PYTORCHS_STARTS or place.suffix in PYTORCHS_SUFFIXES:
+        raise ValueError(
+            f"{shown(place)}: no safetensors file; if it is by torch.save, which needs PyTorch to be read: "
+            f"net.from_torch(torch.load({str(place)!r}, map_location='cpu', weights_only=True))"
+        ) from None
 
 
 def most_for(net: Module) -> int:

@@ -99,13 +99,26 @@ HIDDEN: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("make", HIDDEN.values(), ids=HIDDEN)
 def test_modules_that_a_list_hides_are_warned_of(make: Callable[[], Any]) -> None:
-    net = nn.Sequential(Layers(make()))
-    uses: list[Callable[[], Any]] = [net.eval, net.train, net.zero_grad, lambda: list(net.parameters())]
+    uses: list[Callable[[nn.Module], Any]] = [
+        nn.Module.eval,
+        nn.Module.train,
+        nn.Module.zero_grad,
+        nn.Module.state_dict,
+        nn.Module.requires_grad_,
+        lambda net: list(net.parameters()),
+        lambda net: list(net.named_parameters()),
+        lambda net: net.to("float64"),
+    ]
     for use in uses:
+        net = nn.Sequential(Layers(make()))
         with pytest.warns(
-            UserWarning, match=r"Layers\.layers holds modules or parameters in a .*nn\.Sequential.*setattr"
-        ):
-            use()
+            UserWarning, match=r"Layers\.layers holds modules or parameters in a .*nn\.ModuleList.*setattr"
+        ) as warned:
+            use(net)
+        assert len(warned) == 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            use(net)  # once a module
     grown = Layers([])
     grown.layers.append(nn.Linear(2, 2))
     with pytest.warns(UserWarning, match=r"Layers\.layers holds"):

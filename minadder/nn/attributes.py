@@ -6,6 +6,7 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -57,15 +58,20 @@ def check_name(module: Module, name: str) -> None:
         raise ValueError(f"{name!r} cannot name a buffer: it is no string, empty, taken, or holds a dot")
 
 
+_warned: WeakSet[Module] = WeakSet()
+"""The modules that were warned of: each is once."""
+
+
 def warn_of_hidden(modules: set[Module]) -> None:
     """Warn of modules and parameters that are only in a list or a dictionary, where a module does not look for them."""
     for module in modules:
         for name, value in tuple(vars(module).items()):
-            if isinstance(value, HOLDERS) and value and hides(value, modules):
+            if isinstance(value, HOLDERS) and value and module not in _warned and hides(value, modules):
+                _warned.add(module)
                 warnings.warn(
                     f"{type(module).__name__}.{name} holds modules or parameters in a {type(value).__name__}, where "
-                    f"they are not trained, not saved and not switched by eval(): use nn.Sequential, or assign each as "
-                    f"an attribute, as by setattr(self, f'{name}{{i}}', layer)",
+                    f"they are not trained, not saved and not switched by eval(): use nn.ModuleList, or nn.Sequential, "
+                    f"or assign each as an attribute, as by setattr(self, f'{name}{{i}}', layer)",
                     stacklevel=4,
                 )
 

@@ -12,7 +12,7 @@ from minadder.autograd import Array
 from minadder.checks import flag
 from minadder.nn.attributes import check_attribute, check_name, warn_of_hidden
 from minadder.nn.parameter import Parameter
-from minadder.nn.state import entries, fitting
+from minadder.nn.state import IncompatibleKeys, arrays_from_torch, entries, fitting, to_torch
 from minadder.tensor import Tensor, forget_gradients, kind, raw
 
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
@@ -121,7 +121,6 @@ the input's shape is (1, 3)
             yield path, module
             inner = [(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
             stack.extend(reversed(inner))
-        warn_of_hidden(seen)
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all modules inside it, each once."""
@@ -134,6 +133,7 @@ the input's shape is (1, 3)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield (path, parameter) of this module and all modules inside it, each parameter once."""
+        warn_of_hidden(set(self.modules()))
         seen: set[Parameter] = set()
         for path, parameter in self._named(lambda module: iter(tuple(vars(module).items()))):
             if isinstance(parameter, Parameter) and parameter not in seen:
@@ -151,7 +151,9 @@ the input's shape is (1, 3)
     def train(self, mode: bool = True) -> Module:
         """Switch this module and all inside it to training (or evaluation) behaviour; returns the module itself."""
         flag(mode, "mode")
-        for module in self.modules():
+        modules = set(self.modules())
+        warn_of_hidden(modules)
+        for module in modules:
             module.training = bool(mode)
         return self
 
@@ -200,25 +202,83 @@ the input's shape is (1, 3)
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of all parameters and buffers, with PyTorch's names: what is shared under every path."""
+        warn_of_hidden(set(self.modules()))
         return {path: np.array(raw(value)) for path, value in entries(self)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy parameters and buffers from a dictionary of arrays (or PyTorch tensors) by path.
 
         Nothing is changed unless everything fits. What is shared may stand under one of its paths or under several.
+
+        Parameters
+        ----------
+        state
+            What `state_dict()` returned, here or in PyTorch.
+        strict
+            Whether all names must be there, and no others; else those that fit are copied.
+
+        Returns
+        -------
+        IncompatibleKeys
+            `missing_keys` and `unexpected_keys`, lists of names: both empty when `strict`.
 
         Raises
         ------
         TypeError
             When the state is no dictionary of arrays.
         ValueError
-            When a name is missing or unknown, a shape or dtype differs, or something shared has two values.
+            When a name is missing or unknown and `strict`; when a shape or dtype differs, or something shared has two
+            values.
+
+        Examples
+        --------
+        >>> from minadder import nn
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+        >>> net.load_state_dict({"0.weight": net[0].weight.numpy(), "head": 1.0}, strict=False)
+        IncompatibleKeys(missing_keys=['0.bias', '1.weight', '1.bias'], unexpected_keys=['head'])
         """
-        for own, values in fitting(self, state):
+        pairs, keys = fitting(self, state, flag(strict, "strict"))
+        for own, values in pairs:
             if isinstance(own, Parameter):
                 own.data = values
             else:
                 own[...] = values
+        return keys
+
+    def to_torch(self) -> dict[str, Any]:
+        """Return copies of all parameters and buffers as PyTorch tensors: `theirs.load_state_dict(net.to_torch())`.
+
+        Raises
+        ------
+        ImportError
+            When PyTorch is not installed.
+        """
+        return to_torch(self)
+
+    def from_torch(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy parameters and buffers from PyTorch: `net.from_torch(theirs.state_dict())`, or what `torch.load` gives.
+
+        As `load_state_dict`, but the tensors may lie on any device, require a gradient, and be of half precision, which
+        becomes float32.
+
+        Parameters
+        ----------
+        state
+            PyTorch tensors by name.
+        strict
+            Whether all names must be there, and no others.
+
+        Returns
+        -------
+        IncompatibleKeys
+            `missing_keys` and `unexpected_keys`, as of `load_state_dict`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `load_state_dict`. Nothing is changed then.
+        """
+        return self.load_state_dict(arrays_from_torch(state), strict)
 
     def extra_repr(self) -> str:
         """Return what the module's line in `repr` says between the brackets."""

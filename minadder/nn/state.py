@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minadder.arrays import plain
+from minadder.arrays import from_pytorch, is_pytorch, plain
 from minadder.autograd import Array
 from minadder.nn.parameter import Parameter
 from minadder.tensor import raw
@@ -30,21 +30,30 @@ def entries(
             yield from entries(child, f"{prefix}{name}.", (*above, module))
 
 
-def fitting(module: Module, state: Mapping[str, Any]) -> list[tuple[Parameter | Array, Array]]:
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict` did not find in the state, and what it found there and did not know."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def fitting(
+    module: Module, state: Mapping[str, Any], strict: bool
+) -> tuple[list[tuple[Parameter | Array, Array]], IncompatibleKeys]:
     """Return each parameter and buffer with its values from a state that may come from elsewhere, once all fit.
 
-    What is shared may stand in the state under one of its paths or under several.
+    What is shared may stand in the state under one of its paths or under several. Names that are missing or unknown are
+    returned too, and unless `strict` no error.
     """
-    if not isinstance(state, Mapping):
-        raise TypeError(f"a state is a dictionary of arrays by path, not {type(state).__name__}")
-    given = {name: as_array(value, name) for name, value in state.items()}
+    check_state(state)
     own = dict(entries(module))
+    given = {name: as_array(value, name) for name, value in state.items() if strict or name in own}
     paths: dict[int, list[str]] = {}
     for path, value in own.items():
         paths.setdefault(id(value), []).append(path)
     missing = [one for shared in paths.values() for one in shared if not given.keys() & shared and not optional(one)]
-    unknown = sorted((name for name in given if name not in own), key=str)
-    if missing or unknown:
+    unknown = sorted((name for name in state if name not in own), key=str)
+    if strict and (missing or unknown):
         raise ValueError(
             f"the state does not fit {type(module).__name__}: missing {sorted(missing) or 'nothing'}, "
             f"unknown {unknown or 'nothing'}"
@@ -67,7 +76,35 @@ def fitting(module: Module, state: Mapping[str, Any]) -> list[tuple[Parameter | 
                 )
         if first:
             pairs.append((own[first], given[first]))
-    return pairs
+    return pairs, IncompatibleKeys(missing, unknown)
+
+
+def check_state(state: Any) -> None:
+    """Raise TypeError for what is no dictionary, such as a network of PyTorch."""
+    if not isinstance(state, Mapping):
+        what = "its state_dict()" if hasattr(state, "state_dict") else "such as net.state_dict() returns"
+        raise TypeError(f"a state is a dictionary of arrays by path, not {type(state).__name__}: pass one, {what}")
+
+
+def to_torch(module: Module) -> dict[str, Any]:
+    """Return a module's state as tensors of PyTorch, of memory of their own."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError("to_torch() needs PyTorch, which is not installed: pip install torch") from error
+    return {path: torch.from_numpy(np.array(raw(value))) for path, value in entries(module)}
+
+
+def arrays_from_torch(state: Any) -> dict[str, Any]:
+    """Return a state of PyTorch as arrays: those of half precision, which NumPy or a net has not, as float32."""
+    check_state(state)
+    return {name: from_any_device(value) if is_pytorch(value) else value for name, value in state.items()}
+
+
+def from_any_device(value: Any) -> Array:
+    """Return a PyTorch tensor as an array, wherever it lies and whether or not it requires a gradient."""
+    value = value.detach().cpu()
+    return from_pytorch(value.float() if value.is_floating_point() and value.element_size() < 4 else value)
 
 
 def optional(path: str) -> bool:

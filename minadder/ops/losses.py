@@ -11,7 +11,6 @@ from minadder.arrays import plain
 from minadder.autograd import Array, Function
 from minadder.checks import LARGEST, choice, number, whole
 from minadder.kernels.losses import cpu as kernels
-from minadder.kernels.sums import sum_over
 from minadder.ops.arithmetic import masked
 from minadder.tensor import Operand, Tensor, as_tensor, check_tensors, raw
 
@@ -66,7 +65,7 @@ class SmoothedCrossEntropy(Function):
             shifted = logits - logits[rows, largest][:, None]
             losses = log_total - shifted[rows, labels]
             if smoothing:
-                spread = log_total - sum_over(shifted, (1,)) / as_dtype(logits.shape[1])
+                spread = log_total - shifted.mean(axis=1, dtype=np.float64).astype(logits.dtype)
                 losses = losses * as_dtype(1 - smoothing) + spread * as_dtype(smoothing)
             losses = masked(losses, counted)
             if reduction != "mean":
