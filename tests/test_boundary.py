@@ -108,6 +108,16 @@ def test_three_classes_have_their_points_colours_markers_and_lines():
     assert figure.axes[0].get_title() == "100.0 % of 90 points right"
 
 
+def test_what_is_seen_is_where_it_belongs():
+    figure = ma.plot.decision_boundary(THIRDS, X)
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[::-1, :, :3] / 255
+    for number, place in enumerate([(-3.0, -1.6), (3.0, -1.6), (1.9, 5.0)]):
+        column, row = figure.axes[0].transData.transform(place).astype(int)
+        own = 1 - 0.6 * (1 - np.array(to_rgb(COLOURS[number])))
+        np.testing.assert_allclose(pixels[row, column], own, atol=0.02)
+
+
 def test_the_title_counts_what_is_right():
     wrong = Y.copy()
     wrong[:9] = (wrong[:9] + 1) % 3
