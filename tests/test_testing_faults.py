@@ -387,6 +387,29 @@ def test_what_the_mistakes_were_made_in_is_right(right: type[ma.Function], shape
     testing.check_function(right, shapes=shapes)
 
 
+def sorted_option(self: Any, x: Array, order: Array) -> Array:
+    """Sort the option in place."""
+    order.sort()
+    return x[order]
+
+
+def test_an_option_changed_in_forward_is_caught_and_the_callers_stays() -> None:
+    order = np.array([2, 0, 1])
+    picked = wrong(Square, forward=sorted_option, backward=lambda s, g: g)
+    with pytest.raises(testing.CheckError, match=r"forward changes the option order in place: it is .* at \(0,\)"):
+        testing.check_function(picked, shapes=[(3,)], options={"order": order})
+    assert order.tolist() == [2, 0, 1]
+
+
+def test_an_output_in_an_options_memory_is_caught() -> None:
+    kept = wrong(Square, forward=lambda s, x, out: np.multiply(x, 1, out=out), backward=lambda s, g: g)
+    with pytest.raises(testing.CheckError, match="the option out"):
+        testing.check_function(kept, shapes=[(3,)], options={"out": np.zeros(3)})
+    view = wrong(Square, forward=lambda s, x, table: table[: len(x)], backward=lambda s, g: 0 * g)
+    with pytest.raises(testing.CheckError, match="the output lies in the memory of the option table"):
+        testing.check_function(view, shapes=[(3,)], options={"table": np.ones(5)})
+
+
 def test_the_message_begins_with_the_operation_and_the_shapes() -> None:
     with pytest.raises(
         testing.CheckError, match=r"^Wrong on inputs of shape \(3, 4\), \(3, 4\): the gradient of input 1"

@@ -25,13 +25,18 @@ class CheckError(AssertionError):
 
 @dataclass(frozen=True)
 class Call:
-    """A function of tensors, and arguments to check it on. Every run is given copies of the arrays."""
+    """A function of tensors, and arguments to check it on. Every run is given copies of all arrays."""
 
     name: str
     function: Callable[..., Any]
     arrays: tuple[Array, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    given_options: Mapping[str, Any] = field(default_factory=dict)
     gradient_of: Callable[..., Any] | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments, with copies of arrays."""
+        return {n: value.copy() if isinstance(value, np.ndarray) else value for n, value in self.given_options.items()}
 
     @cached_property
     def upstream(self) -> Array:
@@ -49,7 +54,7 @@ class Call:
             name: value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
             for name, value in self.options.items()
         }
-        return replace(self, arrays=tuple(array.astype(dtype) for array in self.arrays), options=options)
+        return replace(self, arrays=tuple(array.astype(dtype) for array in self.arrays), given_options=options)
 
     def on(self, arrays: Sequence[Array]) -> Call:
         """Return the call with other inputs."""

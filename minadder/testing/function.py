@@ -160,7 +160,7 @@ def call_of(function: Any, arguments: Any, options: Mapping[str, Any], gradient_
         name=function.name() if own else getattr(function, "__name__", type(function).__name__),
         function=function.apply if own else function,
         arrays=tuple(np.array(array, np.float64) for array in arrays),
-        options=options,
+        given_options=options,
         gradient_of=gradient_of,
     ).at(np.float64)
 
