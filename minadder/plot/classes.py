@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 # Okabe and Ito, Color Universal Design (2008); yellow last, since it is faint on white.
 COLOURS = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442"
-MARKERS = "o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h"
+MARKERS = "o", "s", "^", "D", "v", "<", ">", "p", "h", "P", "X"
 MOST_CLASSES = 2 * len(COLOURS)
 """So many classes have colours of their own: behind the first come darker ones."""
 

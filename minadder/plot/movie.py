@@ -106,11 +106,7 @@ class Movie:
 
     def show(self) -> None:
         """Show the movie in a notebook; elsewhere one line on standard error says how to save it."""
-        from minadder.plot.shown import in_notebook
+        from minadder.plot.shown import shown_in_notebook
 
-        if in_notebook():
-            from IPython.display import display
-
-            display(self)
-        else:
+        if not shown_in_notebook(self):
             streams.tell("a movie is shown in a notebook: movie.save('movie.gif') or 'movie.html' writes it to a file")

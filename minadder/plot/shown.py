@@ -7,6 +7,7 @@ import io
 import sys
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import matplotlib.figure
@@ -37,11 +38,7 @@ class Figure(matplotlib.figure.Figure):
         warn
             Whether that line is written.
         """
-        if in_notebook():
-            from IPython.display import display
-
-            display(self)
-        elif not show_window(self) and warn:
+        if not shown_in_notebook(self) and not show_window(self) and warn:
             streams.tell("there is no display to show the figure on: figure.savefig('figure.png') writes it to a file")
 
 
@@ -62,11 +59,14 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def in_notebook() -> bool:
-    """Return whether this process answers the cells of a notebook."""
+def shown_in_notebook(value: Any) -> bool:
+    """Show what a notebook can show below its cell, and return whether this process answers the cells of one."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
-    return hasattr(shell, "kernel")
+    if not hasattr(shell, "kernel"):
+        return False
+    import_module("IPython.display").display(value)
+    return True
 
 
 def show_window(figure: Figure) -> bool:
