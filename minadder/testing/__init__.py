@@ -7,6 +7,8 @@ except ImportError as error:
 
 # isort: split
 from minadder.ops.samples import Sample
+from minadder.testing.call import CheckError
+from minadder.testing.function import check_function
 from minadder.testing.lattice import (
     broadcastable_shapes,
     cotangent,
@@ -24,10 +26,12 @@ from minadder.testing.running import Result, run
 
 __all__ = [
     "LAYOUTS",
+    "CheckError",
     "Layer",
     "Result",
     "Sample",
     "broadcastable_shapes",
+    "check_function",
     "cotangent",
     "dtypes",
     "lattice_arrays",

@@ -126,10 +126,11 @@ def lattice_inputs(
     >>> test_inputs_never_tie()
     """
 
-    def values(given: Sequence[Shape], seed: int) -> tuple[Array, ...]:
-        return lattice_values(np.random.default_rng(seed), given, low, high)
+    @st.composite  # whose values Hypothesis shows, where it shows how `builds` was called
+    def inputs(draw: Callable[..., Any]) -> tuple[Array, ...]:
+        return lattice_values(np.random.default_rng(draw(seeds)), draw(drawn(shapes)), low, high)
 
-    return st.builds(values, drawn(shapes), seeds)
+    return inputs()
 
 
 def drawn(value: Any) -> st.SearchStrategy[Any]:
@@ -168,11 +169,13 @@ def lattice_arrays(
     >>> test_nothing_sits_on_a_kink()
     """
 
-    def array(size: Shape, kind: npt.DTypeLike, name: str | None, seed: int) -> Array:
-        (values,) = lattice_values(np.random.default_rng(seed), [size], low, high)
+    @st.composite
+    def array(draw: Callable[..., Any]) -> Array:
+        size, kind, name = draw(drawn(shapes() if shape is None else shape)), draw(drawn(dtype)), draw(drawn(layout))
+        (values,) = lattice_values(np.random.default_rng(draw(seeds)), [size], low, high)
         return values.astype(kind) if name is None else LAYOUTS[name](values.astype(kind))
 
-    return st.builds(array, drawn(shapes() if shape is None else shape), drawn(dtype), drawn(layout), seeds)
+    return array()
 
 
 class DrawByHypothesis(Draw):

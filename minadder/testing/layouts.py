@@ -18,7 +18,7 @@ def transposed(array: Array) -> Array:
     """Return a copy with the last two axes swapped in memory."""
     if array.ndim < 2:
         return array.copy()
-    return np.ascontiguousarray(array.swapaxes(-1, -2)).swapaxes(-1, -2)
+    return np.array(array.swapaxes(-1, -2), order="C").swapaxes(-1, -2)
 
 
 def strided(array: Array) -> Array:

@@ -76,9 +76,14 @@ def run(
     Result(output=array([10.]), gradients=[array([5.]), array([2.])])
     """
     tensors, output = forward(function, arrays, options, needed)
+    return Result(output.numpy(), go_back(tensors, output, upstream))
+
+
+def go_back(tensors: Sequence[Tensor], output: Tensor, upstream: Array) -> list[Any]:
+    """Go backward from an output with `upstream` as its gradient, that very array, and return the inputs' gradients."""
     handed = HandOver.apply(output, upstream=upstream.astype(output.dtype, copy=False))
     handed.backward(np.zeros(output.shape, output.dtype))
-    return Result(output.numpy(), [gradient(tensor) for tensor in tensors])
+    return [gradient(tensor) for tensor in tensors]
 
 
 def gradient(tensor: Tensor) -> Array | None:
