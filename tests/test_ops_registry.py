@@ -15,7 +15,7 @@ from minadder import ops
 from minadder.autograd import Array
 from minadder.ops.registry import OPERATIONS, REGISTRY, Operation
 from minadder.ops.samples import Sample
-from minadder.testing import LAYOUTS, cotangent, same_bits, samples_of, seeds
+from minadder.testing import LAYOUTS, check_function, cotangent, same_bits, samples_of, seeds
 from minadder.testing.running import forward, run
 
 STEP = 2.0**-10
@@ -130,41 +130,14 @@ def gaussian(operation: Operation, sample: Sample, rng: np.random.Generator) -> 
 
 
 @every_operation
-@given(data=st.data(), seed=seeds)
-def test_gaussian_gradients_are_the_finite_differences(operation: Operation, data: st.DataObject, seed: int) -> None:
-    """Central differences with step 1e-6 in float64: to 1e-5 of the size of the gradients; drawn anew beside a kink."""
-    sample, rng = data.draw(samples_of(operation)), np.random.default_rng(seed)
-    weights = rng.standard_normal(output_shape(operation, sample))
-    for number in range(len(sample.arrays)):
-        for _ in range(20):
-            arrays = gaussian(operation, sample, rng)
-            directions = [rng.standard_normal(arrays[number].shape) for _ in range(3)]
-            pairs = [
-                slopes(operation, number, arrays, sample.options, weights, direction, 1e-6) for direction in directions
-            ]
-            size = max(1.0, *(abs(right) for _, right in pairs))
-            if all(abs(left - right) <= 1e-3 * size for left, right in pairs):
-                break
-        else:
-            pytest.fail(f"input {number} of {operation.name} lies beside a kink in each of 20 draws")
-        gradient = run(operation.function, arrays, sample.options, weights).gradients[number]
-        size = max(size, float(np.abs(gradient).max(initial=0)))
-        for direction, (left, right) in zip(directions, pairs, strict=True):
-            assert abs((gradient * direction).sum() - (left + right) / 2) <= 1e-5 * size
-
-
-@every_operation
-@given(data=st.data(), seed=seeds)
-def test_gradients_are_linear_in_the_cotangent(operation: Operation, data: st.DataObject, seed: int) -> None:
-    sample, rng = data.draw(samples_of(operation)), np.random.default_rng(seed)
-    shape = output_shape(operation, sample)
-    one, other = cotangent(rng, shape), cotangent(rng, shape)
-    arrays = cast(sample, np.float64)
-    first, second, both = (
-        run(operation.function, arrays, sample.options, weights).gradients for weights in (one, other, 2 * one - other)
-    )
-    for number, gradient in enumerate(both):
-        assert_close(gradient, 2 * first[number] - second[number], operation.exact)
+@given(data=st.data(), seed=seeds, normal=st.booleans())
+def test_passes_what_operations_of_ones_own_go_through(
+    operation: Operation, data: st.DataObject, seed: int, normal: bool
+) -> None:
+    """On the lattice and on normal values, which may lie anywhere."""
+    sample = data.draw(samples_of(operation))
+    arrays = gaussian(operation, sample, np.random.default_rng(seed)) if normal else sample.arrays
+    check_function(operation.function, arrays, options=sample.options, gradient_of=operation.differentiated)
 
 
 @both_dtypes
@@ -184,23 +157,6 @@ def test_the_layout_in_memory_does_not_matter(
     assert_close(other.output, plain.output, operation.exact)
     for one, two in zip(other.gradients, plain.gradients, strict=True):
         assert_close(one, two, operation.exact)
-
-
-@every_operation
-@given(data=st.data(), seed=seeds)
-def test_inputs_and_options_are_not_changed_and_runs_repeat(
-    operation: Operation, data: st.DataObject, seed: int
-) -> None:
-    sample = data.draw(samples_of(operation))
-    weights = cotangent(np.random.default_rng(seed), output_shape(operation, sample))
-    held = [*cast(sample, np.float32), weights, *(v for v in sample.options.values() if isinstance(v, np.ndarray))]
-    before = [array.copy() for array in held]
-    first, second = (run(operation.function, held[: len(sample.arrays)], sample.options, weights) for _ in range(2))
-    for array, copy in zip(held, before, strict=True):
-        assert same_bits(array, copy)
-    assert same_bits(first.output, second.output)
-    for one, other in zip(first.gradients, second.gradients, strict=True):
-        assert same_bits(one, other)
 
 
 @every_operation
