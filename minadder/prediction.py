@@ -12,9 +12,10 @@ from minadder.autograd import no_grad
 from minadder.data import Loader
 from minadder.data.loader import check_examples
 from minadder.data.own import as_inputs
-from minadder.diagnosis import finite, first_non_finite
+from minadder.diagnosis import first_non_finite
 from minadder.evaluation import check_net, evaluating
 from minadder.nn import Module
+from minadder.random import generator_state, set_generator_state
 from minadder.tensor import Tensor
 
 AT_ONCE = 256
@@ -80,8 +81,12 @@ def logits(net: Module, inputs: Any) -> NDArray[Any]:
     check_net(net)
     parameter = next(net.parameters(), None)
     dtype = np.dtype(np.float32) if parameter is None else parameter.dtype
-    with evaluating(net), no_grad(), np.errstate(over="ignore", invalid="ignore"):
-        return np.concatenate([answer(net, batch.astype(dtype, copy=False)) for batch in batches(inputs)])
+    before = generator_state()
+    try:
+        with evaluating(net), no_grad(), np.errstate(over="ignore", invalid="ignore"):
+            return np.concatenate([answer(net, batch.astype(dtype, copy=False)) for batch in batches(inputs)])
+    finally:
+        set_generator_state(before)
 
 
 def batches(inputs: Any) -> Iterator[NDArray[np.float32]]:
@@ -98,14 +103,22 @@ def batches(inputs: Any) -> Iterator[NDArray[np.float32]]:
 
 def answer(net: Module, batch: NDArray[Any]) -> NDArray[Any]:
     """Return the logits of one batch as two axes; an error for outputs of other shapes, and for NaN or Inf."""
-    outputs = net(Tensor(batch))
-    if not isinstance(outputs, Tensor) or outputs.shape[:1] != batch.shape[:1] or outputs.ndim > 2:
-        what = f"of shape {outputs.shape}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+    name, each = type(net).__name__, batch.shape[1:]
+    try:
+        output = net(Tensor(batch))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"the net, a {name}, does not take inputs of shape {each}: {error}") from error
+    if not isinstance(output, Tensor) or output.ndim not in (1, 2) or len(output) != len(batch):
+        what = f"shape {output.shape}" if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
-            f"the net must give logits (N, classes), or one logit each, but for inputs of shape {batch.shape} its "
-            f"output is {what}"
+            f"the net, a {name}, must answer {len(batch)} inputs with logits of shape ({len(batch)}, classes) or "
+            f"({len(batch)}, 1), not {what}"
         )
-    if not finite(outputs):
-        culprit = first_non_finite(net, Tensor(batch))
-        raise RuntimeError(f"the net's outputs hold NaN or Inf; the first layer to give them is {culprit}")
-    return outputs.numpy() if outputs.ndim == 2 else outputs.numpy()[:, None]
+    logits = output.numpy() if output.ndim == 2 else output.numpy()[:, None]
+    wrong = np.count_nonzero(~np.isfinite(logits).all(axis=1))
+    if wrong:
+        raise RuntimeError(
+            f"the net, a {name}, gives NaN or Inf for {wrong} of {len(batch)} inputs. The first layer to do so is "
+            f"{first_non_finite(net, Tensor(batch))}"
+        )
+    return logits

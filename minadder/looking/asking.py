@@ -8,15 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minadder.autograd import Array, no_grad
+from minadder.autograd import Array
 from minadder.checks import described
-from minadder.diagnosis import first_non_finite
-from minadder.evaluation import evaluating
 from minadder.nn import Module
-from minadder.random import generator_state, set_generator_state
-from minadder.tensor import Tensor
+from minadder.prediction import logits
 
-BATCH = 256
 METHODS = "predict_proba", "decision_function", "predict"
 """How an estimator is asked: the first of these that it has."""
 
@@ -72,42 +68,10 @@ def ask(net: Any, inputs: Any) -> Answer:
 
 def ask_net(net: Module, inputs: Array) -> Answer:
     """Return what a net answers: of one logit z the logits 0 and z, as the binary cross-entropy means it."""
-    parameter = next(net.parameters(), None)
-    before = generator_state()
-    try:
-        with evaluating(net), no_grad(), np.errstate(over="ignore", invalid="ignore"):
-            inputs = np.asarray(inputs, np.float32 if parameter is None else parameter.dtype)
-            batches = [inputs[begin : begin + BATCH] for begin in range(0, len(inputs), BATCH)]
-            answers = [checked_logits(net, batch) for batch in batches]
-    finally:
-        set_generator_state(before)
-    logits = np.concatenate(answers)
-    if logits.shape[1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    return Answer(logits, np.arange(logits.shape[1]), log_odds=True)
-
-
-def checked_logits(net: Module, batch: Array) -> npt.NDArray[np.float64]:
-    """Return the logits (B, C) of one batch in numbers of their own, or say what is wrong with them."""
-    name, each = type(net).__name__, batch.shape[1:]
-    try:
-        output = net(Tensor(np.array(batch)))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"the net, a {name}, does not take inputs of shape {each}: {error}") from error
-    if not isinstance(output, Tensor) or output.ndim not in (1, 2) or len(output) != len(batch) or not output.size:
-        what = f"shape {output.shape}" if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(
-            f"the net, a {name}, must answer {len(batch)} inputs with logits of shape ({len(batch)}, classes) or "
-            f"({len(batch)}, 1), not {what}"
-        )
-    logits = np.array(output.numpy(), np.float64).reshape(len(batch), -1)
-    if not np.isfinite(logits).all():
-        wrong = np.count_nonzero(~np.isfinite(logits).all(axis=1))
-        raise RuntimeError(
-            f"the net, a {name}, gives NaN or Inf for {wrong} of {len(batch)} inputs. The first layer to do so is "
-            f"{first_non_finite(net, Tensor(np.array(batch)))}"
-        )
-    return logits
+    found = logits(net, inputs).astype(np.float64)
+    if found.shape[1] == 1:
+        found = np.concatenate([np.zeros_like(found), found], axis=1)
+    return Answer(found, np.arange(found.shape[1]), log_odds=True)
 
 
 def ask_estimator(estimator: Any, inputs: Any) -> Answer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import sys
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
@@ -61,9 +60,7 @@ def quiet() -> Iterator[None]:
 
 def shown_in_notebook(value: Any) -> bool:
     """Show what a notebook can show below its cell, and return whether this process answers the cells of one."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    if not hasattr(shell, "kernel"):
+    if not in_notebook():
         return False
     import_module("IPython.display").display(value)
     return True
