@@ -698,6 +698,42 @@ BUGS = {
         "        if masked >= 0:\n",
         ("tests/test_foreign_arrays.py", "-k", "refused"),
     ),
+    "dropout: what is kept is not scaled": Bug(
+        "nn/dropout.py",
+        "0.0 if self.p == 1 else 1 / (1 - self.p)",
+        "1.0",
+        ("tests/test_nn_dropout.py", "-k", "scaled"),
+    ),
+    "label smoothing: the gradient of the plain loss": Bug(
+        "ops/losses.py",
+        "-= grad.dtype.type(1 - self.smoothing)",
+        "-= grad.dtype.type(1)",
+        ("tests/test_losses_torch.py", "-k", "smoothing_and_ignored"),
+    ),
+    "ignore_index: the mean is over all examples": Bug(
+        "ops/losses.py",
+        "return np.asarray(losses.sum() / as_dtype(np.count_nonzero(counted)))",
+        "return np.asarray(losses.sum() / as_dtype(len(counted)))",
+        ("tests/test_losses_torch.py", "-k", "smoothing_and_ignored"),
+    ),
+    "clip_grad_norm_: small gradients are made larger": Bug(
+        "nn/utils.py", "if not factor >= 1:", "if factor == factor:", ("tests/test_optim_clip.py", "-k", "by_pytorch")
+    ),
+    "AdamW: weight decay in the gradient": Bug(
+        "optim/adam.py",
+        '{**group, "weight_decay": 0.0}',
+        "group",
+        ("tests/test_optim_torch.py", "-k", "adamw_takes"),
+    ),
+    "ModuleList: names stay where modules went": Bug(
+        "nn/container.py",
+        "            delattr(self, name)\n",
+        "            pass\n",
+        ("tests/test_nn_dropout.py", "-k", "changes_as_a_list"),
+    ),
+    "dim given beside axis wins": Bug(
+        "words.py", "if own in options or len(args) > places[own]:", "if False:", ("tests/test_pytorchs_words.py",)
+    ),
     "load_state_dict: the last of two values wins": Bug(
         "nn/state.py",
         "if given[first].tobytes() != given[other].tobytes():",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -141,3 +142,13 @@ def test_clipped_steps_train() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.05 * losses[0]
+
+
+def test_its_arguments_and_defaults_are_pytorchs() -> None:
+    ours, theirs = (
+        {name: one.default for name, one in inspect.signature(function).parameters.items()}
+        for function in (nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_norm_)
+    )
+    assert list(ours) == list(theirs)[: len(ours)]
+    assert ours == {name: theirs[name] for name in ours}
+    assert theirs.keys() - ours.keys() == {"foreach"}
