@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minadder.autograd import no_grad
-from minadder.nn import Flatten, Module, Parameter
+from minadder.nn import Dropout, Flatten, Identity, Module, Parameter
 from minadder.nn.batchnorm import BatchNorm
 from minadder.tensor import Tensor, raw
 
@@ -21,9 +21,9 @@ def leaves(net: Module) -> list[tuple[str, Module]]:
 def warn_without_batchnorm(net: Module) -> None:
     """Warn of adder layers with no batch norm behind them: their outputs are never above 0, and such nets do not learn.
 
-    "Behind" goes by the order of definition, and looks past Flatten.
+    "Behind" goes by the order of definition, and looks past Flatten, Identity and Dropout.
     """
-    layers = [(path, module) for path, module in leaves(net) if not isinstance(module, Flatten)]
+    layers = [(path, module) for path, module in leaves(net) if not isinstance(module, (Flatten, Identity, Dropout))]
     following = [module for _, module in layers[1:]] + [None]
     bare = [
         f"{path or 'the net'} ({type(layer).__name__})"

@@ -801,21 +801,21 @@ BUGS = {
         "plot/sweeps.py", "cycle(CURVES)", "CURVES", ("tests/test_sweep.py", "-k", "figures")
     ),
     "boundary: the net asked in training": Bug(
-        "looking/asking.py",
+        "prediction.py",
         "with evaluating(net), no_grad()",
         "with no_grad()",
         ("tests/test_boundary.py", "-k", "left"),
     ),
     "boundary: random numbers drawn for it are gone": Bug(
-        "looking/asking.py",
+        "prediction.py",
         "        set_generator_state(before)\n",
         "        pass\n",
         ("tests/test_boundary.py", "-k", "left"),
     ),
     "boundary: one logit taken for certainty of class 1": Bug(
         "looking/asking.py",
-        "np.zeros_like(logits), logits]",
-        "logits - 1, logits]",
+        "np.zeros_like(found), found]",
+        "found - 1, found]",
         ("tests/test_boundary.py", "-k", "mind"),
     ),
     "boundary: a decision function of pairs believed": Bug(

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = sorted([ROOT / "README.md", *(ROOT / "minadder").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
+FILES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "benchmarks/README.md",
+        *(ROOT / "minadder").rglob("*.py"),
+        *(ROOT / "benchmarks").glob("*.py"),
+    ]
+)
 
 EQUATIONS = {
     **{1: 1, 2: 2, 3: 21, 4: 22, 5: 23},  # the layer, ℓ1, gradients

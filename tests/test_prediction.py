@@ -88,9 +88,7 @@ def test_inputs_that_do_not_fit_are_named(inputs, error, message):
 def test_nan_is_no_class():
     net = net_of(2)
     net.fc2.weight.data = np.full(net.fc2.weight.shape, np.nan, np.float32)
-    with pytest.raises(
-        RuntimeError, match=r"NaN or Inf for 1 of 1 inputs. The first layer to do so is fc2 \(AdderLinear\)"
-    ):
+    with pytest.raises(RuntimeError, match=r"NaN or Inf for 1 of 1 .* to do so is fc2 \(AdderLinear\)"):
         ma.predict(net, [[1, 2]])
 
 

@@ -14,6 +14,7 @@ from matplotlib import _pylab_helpers
 from matplotlib.backend_bases import FigureManagerBase
 
 from minadder import streams
+from minadder.notebook import in_notebook
 
 COSMETIC = ("Glyph .* missing from", ".*constrained_layout not applied")
 """What matplotlib warns of when a title has signs that no font has, or is longer than the figure has room for."""
