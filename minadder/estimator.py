@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from minadder import models, optim, random
 from minadder.callbacks import Callback, EarlyStopping
-from minadder.checks import described, flag, shown
+from minadder.checks import described, flag, shown, sizes
 from minadder.data import Dataset, Loader
 from minadder.nn import Module
 from minadder.nn.convert import check_kind
@@ -61,7 +61,8 @@ class AdderClassifier(ClassifierMixin, BaseEstimator):
         "adder-l2", "adder-lp", whose p falls from 2 to 1, or "binary". A network of one's own has its own layers.
     standardize
         Whether inputs are brought to mean 0 and variance 1 in each feature, or each channel of images, as those of the
-        training data are. Distances to unscaled inputs say little: on the wine data, accuracy falls from 97 % to 90 %.
+        training data are. Distances to unscaled inputs say little: of scikit-learn's wine data, a classifier gets 99 %
+        right with it and 93 % without (five-fold cross-validation).
     epochs
         How often to go through the training data, at most.
     batch_size
@@ -171,7 +172,7 @@ class AdderClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y holds one class, {shown(self.classes_.tolist()[0])}: a classifier needs two or more")
-        self.scaler_ = StandardScaler().fit(by_feature(X)) if flag(self.standardize, "standardize") else None
+        self.scaler_ = scaler_of(X) if flag(self.standardize, "standardize") else None
         seed = int(check_random_state(self.random_state).randint(2**31))
         with seeded(seed):
             self.net_, self.history_ = self._train(Dataset(self._scaled(X), numbers, len(self.classes_)), seed)
@@ -244,7 +245,8 @@ class AdderClassifier(ClassifierMixin, BaseEstimator):
         check_kind(self.layer)
         shape, classes = examples.shape, examples.num_classes
         if self.network is None:
-            return models.mlp((math.prod(shape), *self.hidden_layer_sizes, classes), self.layer)
+            hidden = sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
+            return models.mlp((math.prod(shape), *hidden, classes), self.layer)
         if isinstance(self.network, str):
             return models.build(self.network, self.layer, classes, shape)
         net = copy.deepcopy(self.network) if isinstance(self.network, Module) else made_by(self.network, shape, classes)
@@ -282,6 +284,15 @@ def made_by(network: Any, shape: tuple[int, ...], classes: int) -> Module:
     if not isinstance(net, Module):
         raise TypeError(f"network{(shape, classes)} must return a network (an nn.Module), not {described(net)}")
     return net
+
+
+def scaler_of(X: NDArray[Any]) -> StandardScaler:
+    """Return what standardises inputs (N, C, ...); ValueError where the squares of numbers are beyond float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = StandardScaler().fit(by_feature(X))
+    if not np.isfinite(scaler.scale_).all():
+        raise ValueError(f"X holds numbers up to {np.abs(X).max():.1e}, whose variance is no float64: scale them")
+    return scaler
 
 
 def by_feature(X: NDArray[Any]) -> NDArray[Any]:

@@ -264,7 +264,8 @@ def test_few_examples_are_learnt_or_refused(
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"hidden_layer_sizes": (0,)}, r"sizes\[1\] must be at least 1, not 0"),
+        ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes\[1\] must be at least 1, not 0"),
+        ({"hidden_layer_sizes": 8}, "hidden_layer_sizes must be a tuple or a list of ints, .* not 8"),
         ({"layer": "dense"}, "the kind of layer must be one of .* not 'dense'"),
         ({"network": "lenet"}, "the network must be one of .* not 'lenet'"),
         ({"network": "lenet5-bn"}, "lenet5-bn takes images of 32×32"),
@@ -287,6 +288,12 @@ def test_few_examples_are_learnt_or_refused(
 def test_parameters_outside_their_ranges_are_named(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         quick(**parameters).fit(*IRIS)
+
+
+@pytest.mark.parametrize("factor", [1e200, 1e308])
+def test_numbers_that_cannot_be_scaled_are_refused(factor: float) -> None:
+    with pytest.raises(ValueError, match=r"whose variance is no float64|beyond 3\.4e38"):
+        quick().fit([[factor], [-factor], [0.0], [0.5 * factor]], [0, 1, 0, 1])
 
 
 def test_one_class_is_none() -> None:
