@@ -17,7 +17,7 @@ from minadder.files import as_path, shown, write_file
 from minadder.jit import seconds_compiling
 from minadder.notebook import LiveLine, in_notebook
 from minadder.preconditions import check_can_write
-from minadder.training import Callback, Epoch, Run
+from minadder.run import Callback, Epoch, Run
 
 __all__ = ["CSVLog", "Callback", "Checkpoint", "EarlyStopping", "Progress"]
 

@@ -25,7 +25,8 @@ from minadder.nn import Module
 from minadder.nn.convert import check_kind
 from minadder.prediction import logits, predict, predict_proba
 from minadder.renewal import renew_statistics
-from minadder.training import Epoch, Run, fit
+from minadder.run import Epoch, Run
+from minadder.training import fit
 
 try:
     from sklearn.utils.validation import validate_data

@@ -21,7 +21,7 @@ from minadder.optim.optimizer import Optimizer
 from minadder.optim.schedules import Schedule
 
 if TYPE_CHECKING:
-    from minadder.training import Run
+    from minadder.run import Run
 
 ANY, SHARE = (-math.inf, math.inf), (0, 1)
 RECORDED = {

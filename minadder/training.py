@@ -1,116 +1,31 @@
-"""The training loop: `fit`, the history it returns, and what callbacks see."""
+"""Training a network: `fit`, what it takes and what it checks."""
 
 from __future__ import annotations
 
-import math
 import os
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
 
 import numpy as np
 
-from minadder import streams
-from minadder.autograd import Array, no_grad
+from minadder.callbacks import Progress
 from minadder.checks import choice, described, flag, instance, whole
 from minadder.data import Dataset, Loader
 from minadder.data.loader import as_examples, as_loader
-from minadder.diagnosis import finite, first_non_finite, warn_without_batchnorm
-from minadder.evaluation import (
-    Data,
-    check_net,
-    count_correct,
-    examples_in,
-    loss_or_default,
-    measure,
-    number_of,
-    targets,
-)
+from minadder.diagnosis import warn_without_batchnorm
+from minadder.epochs import finish_epoch, set_p, train_epoch
+from minadder.evaluation import Data, check_net, loss_or_default
 from minadder.files import as_path
-from minadder.nn import Module, Parameter
-from minadder.nn.adder import AdderLayer
-from minadder.nn.batchnorm import BatchNorm
+from minadder.nn import Module
 from minadder.notices import taken_by
 from minadder.optim import SGD, AdaptiveLR, Cosine
 from minadder.optim.exponents import LinearP
 from minadder.optim.optimizer import Optimizer
 from minadder.optim.schedules import PACES, Schedule
 from minadder.preconditions import check_batches, check_fits
-from minadder.renewal import renew_statistics
 from minadder.resume import describe, go_on
-from minadder.tensor import Tensor
-
-
-class Epoch(TypedDict):
-    """What the history says of one epoch. Accuracies lie in [0, 1]; the test values are None without test data.
-
-    The share of test examples whose label is among the five largest logits, `test_top5_accuracy`, is told where there
-    are many classes (see `minadder.evaluation`), and None elsewhere.
-    """
-
-    epoch: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    test_loss: float | None
-    test_accuracy: float | None
-    test_top5_accuracy: float | None
-    seconds: float
-
-
-@dataclass
-class Run:
-    """A training under way, as callbacks see it."""
-
-    net: Module
-    optimizer: Optimizer
-    epochs: int
-    steps_per_epoch: int
-    settings: dict[str, Any]
-    history: list[Epoch] = field(default_factory=list)
-    epoch: int = 0
-    """The epoch under way, counted from 0."""
-    step: int = 0
-    """The steps done in it."""
-    loss: float = math.nan
-    """The mean training loss of the epoch so far."""
-    accuracy: float = math.nan
-    """The training accuracy of the epoch so far."""
-    train: Loader | None = None
-    """The training data."""
-    test: Loader | None = None
-    """The test data, None without."""
-    stopped: str | None = None
-    """Why the training ends after the epoch under way, None while it does not."""
-    begin: float = 0.0
-    """When the epoch under way began, by `time.perf_counter`."""
-
-    def stop(self, why: str = "stopped by a callback") -> None:
-        """End the training after the epoch under way, which is evaluated and recorded as any other."""
-        self.stopped = why
-
-
-class Callback:
-    """Is told how a training goes. A subclass writes those of the methods that it needs."""
-
-    def on_train_begin(self, run: Run) -> None:
-        """Called before the first step; `run.history` holds the epochs of an earlier process.
-
-        What the callback will need later is best tried here: an error ends the training before it has cost anything.
-        """
-
-    def on_step_end(self, run: Run) -> None:
-        """Called after each step."""
-
-    def on_epoch_end(self, run: Run) -> None:
-        """Called after each epoch; its entry is the last of `run.history`."""
-
-    def on_train_end(self, run: Run) -> None:
-        """Called at the end, also when an error or Ctrl-C ends the training, if `on_train_begin` had no error."""
+from minadder.run import Callback, Epoch, Run, told
 
 
 def fit(
@@ -267,8 +182,6 @@ def loaders(train: Data, test: Data | float | None, batch_size: int | None) -> t
 
 def with_progress(callbacks: tuple[Callback, ...], verbose: bool) -> tuple[Callback, ...]:
     """Return the callbacks with one that shows progress, where that is wanted and none of them does."""
-    from minadder.callbacks import Progress  # which imports this file
-
     return (
         (Progress(), *callbacks) if verbose and not any(isinstance(one, Progress) for one in callbacks) else callbacks
     )
@@ -277,153 +190,6 @@ def with_progress(callbacks: tuple[Callback, ...], verbose: bool) -> tuple[Callb
 def shows_notices(callbacks: tuple[Callback, ...]) -> Callable[[str], None]:
     """Return what shows notices of compilation: the callback that shows progress, or else nothing."""
     return next((one.notice for one in callbacks if hasattr(one, "notice")), lambda text: None)
-
-
-@contextmanager
-def told(callbacks: Sequence[Callback], run: Run) -> Iterator[None]:
-    """Tell callbacks of the beginning, and of the end, whatever comes between, all that have begun.
-
-    Of several errors the first is raised: one at the end does not hide the one that ended the training.
-    """
-    begun: list[Callback] = []
-    try:
-        for callback in callbacks:
-            callback.on_train_begin(run)
-            begun.append(callback)
-        yield
-    except BaseException:
-        tell_errors(end_errors(begun, run))
-        raise
-    errors = end_errors(begun, run)
-    tell_errors(errors[1:])
-    if errors:
-        raise errors[0]
-
-
-def end_errors(callbacks: Sequence[Callback], run: Run) -> list[Exception]:
-    """Tell callbacks of the end, and return the errors with which they fail."""
-    errors = []
-    for callback in callbacks:
-        try:
-            callback.on_train_end(run)
-        except Exception as error:
-            errors.append(error)
-    return errors
-
-
-def tell_errors(errors: Sequence[Exception]) -> None:
-    """Tell of errors of callbacks that another error stands before."""
-    for error in errors:
-        streams.tell(f"minadder: a callback's on_train_end fails too: {error!r}")
-
-
-def train_epoch(
-    run: Run,
-    train: Loader,
-    schedule: Schedule | None,
-    p_schedule: LinearP | None,
-    loss: Module,
-    callbacks: Sequence[Callback],
-) -> None:
-    """Go through the training data once."""
-    run.begin = time.perf_counter()
-    run.net.train()
-    train.set_epoch(run.epoch)
-    total, correct, seen = 0.0, 0, 0
-    for run.step, (inputs, labels) in enumerate(train):
-        if schedule is not None:
-            schedule.set_lr(run.optimizer, fraction_done(run, schedule.by))
-        if p_schedule is not None:
-            set_p(run.net, p_schedule.p(fraction_done(run, p_schedule.by)))
-        value, outputs = train_step(run, inputs, labels, loss)
-        total += value * examples_in(loss, len(labels))
-        correct += count_correct(outputs, labels)
-        seen += len(labels)
-        run.step, run.loss, run.accuracy = run.step + 1, total / seen, correct / seen
-        for callback in callbacks:
-            callback.on_step_end(run)
-
-
-def finish_epoch(run: Run, train: Loader, test: Loader | None, loss: Module, renew_batches: int) -> None:
-    """Renew batch norm's statistics, check the net, evaluate, and add to the history."""
-    check_state(run)
-    if renew_batches:
-        renew_statistics(run.net, train, renew_batches)
-    test_loss, test_accuracy, test_top5 = (None, None, None) if test is None else measure(run.net, test, loss)
-    if test is not None and test_loss is not None and not math.isfinite(test_loss):
-        raise RuntimeError(
-            f"the test loss is {test_loss} after epoch {run.epoch + 1}. The first layer to give NaN or Inf is "
-            f"{blame_on_test(run.net, test, loss)}. Try a lower learning rate, or look at the data"
-        )
-    run.history.append(
-        {
-            "epoch": run.epoch + 1,
-            "lr": float(run.optimizer.param_groups[0]["lr"]),
-            "train_loss": run.loss,
-            "train_accuracy": run.accuracy,
-            "test_loss": test_loss,
-            "test_accuracy": test_accuracy,
-            "test_top5_accuracy": test_top5,
-            "seconds": time.perf_counter() - run.begin,
-        }
-    )
-
-
-def fraction_done(run: Run, by: str) -> float:
-    """Return the fraction of training that is done, for what changes by step or only by epoch."""
-    return (run.epoch + (run.step / run.steps_per_epoch if by == "step" else 0)) / run.epochs
-
-
-def set_p(net: Module, p: float) -> None:
-    """Set the exponent of all adder layers; ValueError where there is none."""
-    layers = [module for module in net.modules() if isinstance(module, AdderLayer)]
-    if not layers:
-        raise ValueError(f"{type(net).__name__} has no adder layers whose p a p_schedule could set")
-    for layer in layers:
-        layer.set_p(p)
-
-
-def train_step(run: Run, inputs: Array, labels: Array, loss: Module) -> tuple[float, Tensor]:
-    """Do one step on a batch, and return the loss and the outputs."""
-    run.optimizer.zero_grad()
-    outputs = run.net(Tensor(inputs))
-    result = number_of(loss(outputs, targets(loss, labels, outputs)))
-    value = result.item()
-    if not math.isfinite(value):
-        raise RuntimeError(
-            f"the loss is {value} in epoch {run.epoch + 1}, step {run.step + 1} of {run.steps_per_epoch}. The first "
-            f"layer to give NaN or Inf is {first_non_finite(run.net, Tensor(inputs))}. "
-            f"Try a lower learning rate, or look at the data"
-        )
-    result.backward()
-    run.optimizer.step()
-    return value, outputs
-
-
-def check_state(run: Run) -> None:
-    """Raise RuntimeError when the last step broke the net, which no training loss of this epoch has shown."""
-    broken = []
-    for path, module in run.net.named_modules():
-        values: dict[str, Any] = {name: value for name, value in vars(module).items() if isinstance(value, Parameter)}
-        if isinstance(module, BatchNorm):
-            values.update(running_mean=module.running_mean, running_var=module.running_var)
-        broken += [f"{path}.{name}" if path else name for name, value in values.items() if not finite(value)]
-    if broken:
-        raise RuntimeError(
-            f"after epoch {run.epoch + 1}, {', '.join(broken)} of the net hold NaN or Inf. Try a lower learning rate, "
-            f"or look at the data"
-        )
-
-
-def blame_on_test(net: Module, test: Loader, loss: Module) -> str:
-    """Return which layer is the first to give NaN or Inf on the first batch of test data with such a loss."""
-    net.eval()
-    with no_grad():
-        for inputs, labels in test:
-            outputs = net(Tensor(inputs))
-            if not finite(loss(outputs, targets(loss, labels, outputs))):
-                return first_non_finite(net, Tensor(inputs))
-    return "none for a single batch, so it is the sum over all"
 
 
 def check_optimizer(optimizer: Optimizer, net: Module) -> None:

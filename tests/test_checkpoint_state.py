@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import minadder as ma
 from minadder import callbacks, checkpoint, data, models, optim, resume
-from minadder.training import Run
+from minadder.run import Run
 
 OPTIMIZERS = {
     "sgd": lambda net: optim.SGD(net.parameters(), lr=0.1, momentum=0.9, adder_lr=optim.AdaptiveLR(0.2)),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minadder as ma
 from minadder import callbacks, data, models, nn, optim
-from minadder.training import Callback
+from minadder.run import Callback
 
 fractions = st.floats(0, 1)
 

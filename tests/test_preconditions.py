@@ -17,7 +17,7 @@ import minadder as ma
 from minadder import callbacks, cli, data, models, nn, optim, plot
 from minadder.commands import train as train_command
 from minadder.preconditions import check_can_write
-from minadder.training import Callback, Run
+from minadder.run import Callback, Run
 
 
 def points(count: int = 40, features: int = 4, classes: int = 3, name: str = "points") -> data.Dataset:

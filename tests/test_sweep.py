@@ -19,7 +19,7 @@ from minadder.experiments.jobs import build, make, read_result, run_job
 from minadder.experiments.parallel import run_jobs
 from minadder.experiments.table import Measured, Row, as_lines, job_name, spread
 from minadder.experiments.tables import TABLES
-from minadder.training import Callback, Run
+from minadder.run import Callback, Run
 
 every_table = pytest.mark.parametrize("name", TABLES)
 

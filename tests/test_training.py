@@ -14,8 +14,8 @@ from minadder import callbacks, checkpoint, data, models, nn, optim
 from minadder.callbacks import epoch_line
 from minadder.diagnosis import first_non_finite
 from minadder.evaluation import count_among_first, count_correct
+from minadder.run import Callback
 from minadder.testing import seeds
-from minadder.training import Callback
 
 
 def blobs(count=60, classes=3, seed=0):

@@ -28,8 +28,8 @@ from minadder.commands.analysed_nets import (
 )
 from minadder.commands.arguments import positive_int, seed
 from minadder.experiments import ablation, jobs
+from minadder.run import Callback, Run
 from minadder.tables import table
-from minadder.training import Callback, Run
 
 DATA = ("digits", "mnist5k", "mnist")
 ENTRIES = (1, 3, 9, 27, 81, 243, 729)

@@ -9,7 +9,7 @@ from pathlib import Path
 import minadder as ma
 from minadder import callbacks, checkpoint, data, models, nn, optim, streams
 from minadder.autograd import Array
-from minadder.training import Callback
+from minadder.run import Callback
 
 KINDS = {"adder": "AdderNet", "conv": "CNN"}
 QUICK_EXAMPLES = 400

@@ -10,10 +10,10 @@ from minadder import analysis, models, streams
 from minadder.analysis.cost import ENERGY
 from minadder.analysis.counting import PARTS, Count, Operations
 from minadder.commands.arguments import positive_int
+from minadder.epochs import set_p
 from minadder.looking.summary import MISSING, OPERATIONS, cells, shape_text
 from minadder.nn.convert import KINDS
 from minadder.tables import WIDTH, table
-from minadder.training import set_p
 
 PAPERS = {
     "lenet5-bn": {"conv": ("~435 K", "~435 K", MISSING), "adder": ("almost none", "~870 K", MISSING)},

@@ -20,7 +20,7 @@ from minadder.commands.arguments import fraction, natural, positive_float, posit
 from minadder.data.transforms import AUGMENTS, AUTO, shifted
 from minadder.models.networks import HIDDEN_UNITS, NETWORKS, check_takes
 from minadder.nn.convert import KINDS
-from minadder.training import Epoch
+from minadder.run import Epoch
 
 FOLDER = "imagefolder"
 DATA = (*data.BY_NAME, f"{FOLDER} PATH")

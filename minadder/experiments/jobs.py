@@ -16,7 +16,7 @@ import minadder as ma
 from minadder import callbacks, checkpoint, data, files, models, nn, optim, streams
 from minadder.optim import adder_lr
 from minadder.resume import check_history
-from minadder.training import Callback, Epoch, Run
+from minadder.run import Callback, Epoch, Run
 
 Job = dict[str, Any]
 Result = dict[str, Any]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from minadder.autograd import Array
 from minadder.checks import whole
 from minadder.nn import Module
-from minadder.training import Callback, Run
+from minadder.run import Callback, Run
 
 
 class Film(Callback):
