@@ -24,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+RENEWED = ("tests/test_renewal.py",)
 UNCOMPILED = {"NUMBA_DISABLE_JIT": "1"}
 
 
@@ -799,6 +800,58 @@ BUGS = {
     ),
     "curves: no more than there are colours": Bug(
         "plot/sweeps.py", "cycle(CURVES)", "CURVES", ("tests/test_sweep.py", "-k", "figures")
+    ),
+    "renewal: every batch counts the same, however small": Bug(
+        "renewal.py",
+        "norm.momentum = len(inputs) / seen",
+        "norm.momentum = len(inputs) / (len(inputs) + seen)",
+        RENEWED,
+    ),
+    "renewal: the momentum is not put back": Bug("renewal.py", "norm.momentum = momentum", "pass", RENEWED),
+    "renewal: the batches counted as training": Bug(
+        "renewal.py", "norm.num_batches_tracked[...] = tracked", "pass", RENEWED
+    ),
+    "training: the statistics renewed after the test": Bug(
+        "epochs.py", "if renew_batches:", "if renew_batches and test is None:", RENEWED
+    ),
+    "early stopping: one epoch too late": Bug(
+        "callbacks.py",
+        "if since >= self.patience:",
+        "if since > self.patience:",
+        ("tests/test_callbacks.py", "-k", "early"),
+    ),
+    "early stopping: a rising loss is a new best": Bug(
+        "callbacks.py",
+        'sign = -1 if self.monitor.endswith("loss") else 1',
+        "sign = 1",
+        ("tests/test_callbacks.py", "-k", "early"),
+    ),
+    "progress: compilation counts": Bug(
+        "callbacks.py",
+        "return time.perf_counter() - seconds_compiling()",
+        "return time.perf_counter() + seconds_compiling()",
+        ("tests/test_callbacks.py", "-k", "compiling"),
+    ),
+    "split: the held-out examples are trained on too": Bug(
+        "data/dataset.py",
+        "return self._of(train), self._of(held_out)",
+        "return self._of(np.arange(len(self))), self._of(held_out)",
+        ("tests/test_own_data.py", "-k", "split"),
+    ),
+    "own data: labels from 1 on taken for whole numbers from 0": Bug(
+        "data/own.py",
+        "if array.size and not 0 <= array.min()",
+        "if array.size and not -1 <= array.min()",
+        ("tests/test_own_data.py", "-k", "labels"),
+    ),
+    "prediction: a single logit of 0 is class 1": Bug(
+        "prediction.py", "(found[:, 0] > 0)", "(found[:, 0] >= 0)", ("tests/test_prediction.py", "-k", "single")
+    ),
+    "optimiser: adder filters without a rule go unsaid": Bug(
+        "optim/optimizer.py",
+        'group["adder_lr"] is None for p',
+        'group["lr"] is None for p',
+        ("tests/test_optim.py", "-k", "rule"),
     ),
     "boundary: the net asked in training": Bug(
         "prediction.py",

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from minadder import data
-from minadder.data.images import pad_to_side, resize_bilinear, standardise, stratified_split
+from minadder.data.images import pad_to_side, resize_bilinear, standardise
+from minadder.data.split import stratified_split
 
 SEEDS = st.integers(0, 2**32 - 1)
 

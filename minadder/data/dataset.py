@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from minadder.checks import instance, number, seed_number, whole
 
 from .own import as_inputs, as_labels
+from .split import stratified_split
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -111,24 +112,21 @@ class Dataset:
     def split(self, test: float, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Two data sets (train, test), in mixed order, of which the second has a share of each class's examples.
 
-        ``test``: the share, between 0 and 1. ``seed``: what decides who is in it. ValueError where either would be
-        empty.
+        ``test``: the share, between 0 and 1; of a class of two examples or more each has one at least. ``seed``: what
+        decides who is in it. ValueError where a data set would be empty.
 
         >>> from minadder import data
         >>> data.xor(100).split(0.2)
         (Dataset('xor', 80 examples of shape (2,), 2 classes), Dataset('xor', 20 examples of shape (2,), 2 classes))
         """
         share = number(test, "test", "(0, 1)")
-        count = round(share * len(self))
-        if not 0 < count < len(self):
+        parts = stratified_split(self.labels, share, seed_number(seed)) if len(self) else ((), ())
+        train, held_out = (np.asarray(part, np.int64) for part in parts)
+        if not (len(train) and len(held_out)):
             raise ValueError(
-                f"test={share:g} of {self!r} leaves {len(self) - count} for training and {count} for testing"
+                f"test={share:g} of {self!r} leaves {len(train)} for training and {len(held_out)} for testing"
             )
-        mixed = np.random.default_rng(seed_number(seed)).permutation(len(self))
-        by_class = mixed[np.argsort(self.labels[mixed], kind="stable")]
-        held_out = np.zeros(len(self), bool)
-        held_out[by_class[(2 * np.arange(count) + 1) * len(self) // (2 * count)]] = True  # evenly through the classes
-        return self._of(mixed[~held_out[mixed]]), self._of(mixed[held_out[mixed]])
+        return self._of(train), self._of(held_out)
 
     def _of(self, members: NDArray[np.int64]) -> Dataset:
         return Dataset(self.inputs[members], self.labels[members], self.num_classes, self.name)

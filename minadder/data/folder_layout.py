@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from minadder.checks import number, seed_number
 from minadder.files import check_ordinary, shown
 
-from .images import stratified_split
+from .split import stratified_split
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
 TRAIN = "train"

@@ -1,4 +1,4 @@
-"""From raw pixels to the standardised 32×32 inputs that the networks take, and the split into two sets."""
+"""From raw pixels to the standardised 32×32 inputs that the networks take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .dataset import Dataset
+from .split import stratified_split
 
 SIDE = 32  # the LeNet family is defined on 32×32 grey images
 _CHUNK = 4096  # images per float64 temporary, so that statistics need little memory
@@ -71,31 +72,6 @@ def standardise(train: NDArray[np.float32], test: NDArray[np.float32]) -> None:
     for images in (train, test):
         images -= np.float32(mean)
         images /= np.float32(std)
-
-
-def stratified_split(
-    labels: NDArray[np.int64], test_fraction: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of a (train, test) split that takes the same share of every class, each in mixed order.
-
-    The test set gets ``round(test_fraction · count)`` examples of each class, but of two or more at least one, and
-    never all. The same seed gives the same split.
-
-    >>> import numpy as np
-    >>> from minadder.data.images import stratified_split
-    >>> train, test = stratified_split(np.array([0] * 10 + [1] * 5), test_fraction=0.2, seed=0)
-    >>> len(train), len(test), sorted(np.concatenate([train, test])) == list(range(15))
-    (12, 3, True)
-    """
-    rng = np.random.default_rng(seed)
-    train, test = [], []
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        most = len(members) - 1
-        cut = min(max(round(test_fraction * len(members)), 1), most)
-        test.append(members[:cut])
-        train.append(members[cut:])
-    return rng.permutation(np.concatenate(train)), rng.permutation(np.concatenate(test))
 
 
 def value_counts(images: NDArray[np.uint8]) -> NDArray[np.int64]:
