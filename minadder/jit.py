@@ -33,8 +33,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 @overload
 def kernel(function: Kernel) -> Kernel: ...
 @overload
-def kernel(*, parallel: bool = ..., inline: bool = ...) -> Callable[[Kernel], Kernel]: ...
-def kernel(function: Any = None, *, parallel: bool = False, inline: bool = False) -> Any:
+def kernel(*, parallel: bool = ..., inline: bool = ..., reorder: bool = ...) -> Callable[[Kernel], Kernel]: ...
+def kernel(function: Any = None, *, parallel: bool = False, inline: bool = False, reorder: bool = True) -> Any:
     """Compile a function with Numba on its first call for each dtype.
 
     Parameters
@@ -48,6 +48,10 @@ def kernel(function: Any = None, *, parallel: bool = False, inline: bool = False
         Whether its code becomes part of the kernels that call it. Otherwise these have a copy of it, compiled once
         more, with sums in another order perhaps; but a process that has compiled the function itself runs that, and
         gets other bits than the next process. So it is for functions of floating-point sums that others call.
+    reorder
+        Whether sums may be reordered, as sums over vectors need. Off where elements are written that are sums of three
+        and more terms: such a loop has a form for vectors and one for single values, between which the arrays'
+        addresses decide, and each form would be reordered in its own way.
 
     Returns
     -------
@@ -67,13 +71,17 @@ def kernel(function: Any = None, *, parallel: bool = False, inline: bool = False
     3.0
     """
     if function is None:
-        return lambda function: compiled(function, parallel, inline)
-    return compiled(function, parallel, inline)
+        return lambda function: compiled(function, parallel, inline, reorder)
+    return compiled(function, parallel, inline, reorder)
 
 
-def compiled(function: Callable[..., Any], parallel: bool, inline: bool) -> Any:
+def compiled(function: Callable[..., Any], parallel: bool, inline: bool, reorder: bool) -> Any:
     """Return the function under Numba's dispatcher, its machine code kept in `cache_folder()`."""
-    options: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "forceinline": inline}
+    options: dict[str, Any] = {
+        "fastmath": FASTMATH if reorder else FASTMATH - {"reassoc"},
+        "error_model": "numpy",
+        "forceinline": inline,
+    }
     options["no_cfunc_wrapper"] = True  # nobody calls kernels from C, and it takes a tenth of the time to compile
     if parallel and not config.BOUNDSCHECK:
         options["parallel"] = True

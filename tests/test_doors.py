@@ -144,6 +144,8 @@ DOORS: tuple[Door, ...] = (
     layer(nn.MaxPool2d, **WINDOW),
     layer(nn.AvgPool2d, kernel_size=1, stride=1, padding=0, count_include_pad=True),
     layer(nn.Flatten, start_dim=1, end_dim=-1),
+    layer(nn.Dropout, p=0.5),
+    Door(nn.ModuleList, lambda modules: nn.ModuleList(modules), lambda: {"modules": [nn.ReLU()]}),
     Door(nn.Sequential, lambda modules: nn.Sequential(modules), lambda: {"modules": nn.ReLU()}),
     Door(
         nn.convert, lambda **given: nn.convert(net(), **given), lambda: {"kind": "adder", "keep_first_and_last": False}
@@ -152,6 +154,7 @@ DOORS: tuple[Door, ...] = (
     Door(nn.AdderLinear, lambda p: nn.AdderLinear(2, 2, p=2).set_p(p), lambda: {"p": 1.5}),
     *optimiser(optim.SGD, momentum=0.5, dampening=0.0, weight_decay=0.0, nesterov=False, adder_lr=None),
     *optimiser(optim.Adam, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0, adder_lr=None),
+    *optimiser(optim.AdamW, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0, adder_lr=None),
     Door(optim.Optimizer, Own, lambda: {"params": [parameter(2)], "defaults": DEFAULTS}),
     Door(optim.SGD, change_group, lambda: DEFAULTS),
     Door(optim.SGD, load_optimiser, lambda: {"arrays": {}, "groups": load_groups(), "steps": 0}),
@@ -265,8 +268,8 @@ DOORS: tuple[Door, ...] = (
 )
 
 ALONE = {
-    nn.ReLU, nn.Hardtanh, nn.Tanh, nn.Sigmoid,  # without arguments
-    nn.Module, nn.Parameter, nn.CrossEntropyLoss, nn.BCEWithLogitsLoss,  # with tensors and operations
+    nn.ReLU, nn.Hardtanh, nn.Tanh, nn.Sigmoid, nn.Identity,  # without arguments
+    nn.Module, nn.Parameter, nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.MSELoss,  # with tensors and operations
     optim.AdderLR, optim.Schedule, data.Examples,  # abstract
     data.cifar10, data.cifar100, data.mnist,  # without arguments
     data.mnist5k, data.imagefolder, data.ImageFolder, data.HeldImages,  # files; their tests are theirs

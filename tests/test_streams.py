@@ -311,7 +311,9 @@ def test_a_checkpoint_of_another_training_is_shown_in_one_line(tmp_path: Path) -
     folder.mkdir()
     net = models.build("mlp", "adder")
     progress = {"settings": {"epochs": 3}, "history": []}
-    checkpoint.save_training(folder / jobs.CHECKPOINT, net, optim.SGD(net.parameters(), lr=0.1), progress)
+    checkpoint.save_training(
+        folder / jobs.CHECKPOINT, net, optim.SGD(net.parameters(), lr=0.1, adder_lr=optim.AdaptiveLR()), progress
+    )
     with pytest.raises(ValueError, match="is of another training: its epochs is 3, now it is 2") as caught:
         jobs.check_checkpoint(folder, jobs.make({}, "digits", 2, 0))
     assert str(caught.value).isprintable()

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
+import numpy as np
+
 from minadder.checks import LARGEST, shown, whole
 from minadder.nn.activation import ReLU
 from minadder.nn.batchnorm import BatchNorm1d, BatchNorm2d
@@ -172,7 +174,7 @@ class ModuleList(Module):
 
 def modules_in(modules: Any) -> Iterator[Any]:
     """Iterate over modules; TypeError for what cannot be iterated over."""
-    if isinstance(modules, Mapping) or not isinstance(modules, Iterable):
+    if isinstance(modules, (Mapping, np.ndarray)) or not isinstance(modules, Iterable):
         raise TypeError(f"ModuleList takes a list of modules, not {type(modules).__name__}")
     return iter(modules)
 

@@ -49,7 +49,7 @@ def add_moments(x: Array, row: int, low: int, high: int, total: Array, squares: 
         squares[c] += d * d
 
 
-@kernel(inline=True)
+@kernel(inline=True, reorder=False)
 def write_run(
     x: Array, start: int, count: int, step: int, mean: float, scale: float, shift: float, relu: bool, y: Array
 ) -> None:
@@ -61,7 +61,7 @@ def write_run(
         y[k] = zero if relu and value <= zero else value
 
 
-@kernel(inline=True)
+@kernel(inline=True, reorder=False)
 def write_row(x: Array, row: int, low: int, high: int, factors: Array, relu: bool, y: Array) -> None:
     """Write the same for each channel of a row, from factors (3, C): means, scales and shifts."""
     zero = x.dtype.type(0)
@@ -97,7 +97,7 @@ def add_products(
         sums[1, c] += g * (x[row + c] - mean[c])
 
 
-@kernel(inline=True)
+@kernel(inline=True, reorder=False)
 def write_run_grad(
     grad: Array,
     x: Array,
@@ -121,7 +121,7 @@ def write_run_grad(
         x_grad[k] = scale * (g - slope * (x[k] - mean) - constant if training else g)
 
 
-@kernel(inline=True)
+@kernel(inline=True, reorder=False)
 def write_row_grad(
     grad: Array,
     x: Array,
