@@ -189,7 +189,7 @@ def with_progress(callbacks: tuple[Callback, ...], verbose: bool) -> tuple[Callb
 
 def shows_notices(callbacks: tuple[Callback, ...]) -> Callable[[str], None]:
     """Return what shows notices of compilation: the callback that shows progress, or else nothing."""
-    return next((one.notice for one in callbacks if hasattr(one, "notice")), lambda text: None)
+    return next((one.notice for one in callbacks if isinstance(one, Progress)), lambda text: None)
 
 
 def check_optimizer(optimizer: Optimizer, net: Module) -> None:

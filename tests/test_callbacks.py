@@ -186,6 +186,16 @@ def test_notices_are_dropped_by_a_silent_training(capsys):
     assert capsys.readouterr().err == "compiling …\n"
 
 
+def test_a_callback_of_ones_own_may_call_anything_notice():
+    class Own(callbacks.Callback):
+        notice = "no function"
+
+        def on_step_end(self, run):
+            notices.notice("compiling …")
+
+    assert len(fit(Own())) == 4
+
+
 class Shown:
     """What stands for IPython.display: keeps what is on the screen."""
 
